@@ -1,0 +1,210 @@
+"""An experiment: all that one training run is told. Frozen, unknown keys refused, checked once here and trusted after."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
+
+from genray.errors import UserError, nearest
+from genray.files import parse_yaml
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any], source: str = "") -> Self:
+        """Validates plain values; the first thing wrong is raised as one line. `source` names the file in it."""
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise UserError(_one_line(error, source)) from None
+
+    def plain(self) -> dict[str, Any]:
+        """Values that YAML and JSON can hold."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.plain(), sort_keys=False)
+
+
+class OptimizerConfig(Strict):
+    """Adam, as one phase uses it. A model gives each of its phases one; an experiment may override parts of it."""
+
+    learning_rate: PositiveFloat = 1e-3
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    weight_decay: NonNegativeFloat = 0.0
+    clip_norm: PositiveFloat | None = None  # of the phase's whole gradient
+
+
+class PhaseOptimizer(Strict):
+    """What an experiment changes of an `OptimizerConfig`; None leaves the model's own value."""
+
+    learning_rate: PositiveFloat | None = None
+    betas: tuple[Beta, Beta] | None = None
+    weight_decay: NonNegativeFloat | None = None
+    clip_norm: PositiveFloat | None = None
+
+
+class Optimizer(PhaseOptimizer):
+    """The same for every phase, and under `phases` for one."""
+
+    phases: dict[str, PhaseOptimizer] = {}
+
+    def resolve(self, phase: str, own: OptimizerConfig) -> OptimizerConfig:
+        """The phase's own configuration, with what is set for all phases, then with what is set for this one."""
+        changed = own.model_dump()
+        for override in (self, self.phases.get(phase)):
+            if override:
+                changed |= override.model_dump(include=set(OptimizerConfig.model_fields), exclude_none=True)
+        return OptimizerConfig(**changed)
+
+
+class ModelConfig(Strict):
+    """What every model has; `genray/models/<name>.py` adds its own fields and may change defaults."""
+
+    name: str
+    network: Literal["mlp", "conv"] = "mlp"
+    hidden: PositiveInt = 128  # width of an MLP's hidden layers; channels of a conv net's first level
+    latent: PositiveInt = 20
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Resources(Strict):
+    """Of one worker. A fraction of a GPU shares it."""
+
+    cpu: PositiveFloat = 1
+    gpu: NonNegativeFloat = 0
+
+
+def _load_model_config(value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    from genray import models  # imports torch, which `genray --help` need not wait for
+
+    name = value.get("name")
+    if not isinstance(name, str):
+        raise ValueError(f"model.name must name a model, got {name!r}{nearest(str(name), models.names())}")
+    return models.load(name).Config.model_validate(value)
+
+
+class Experiment(Strict):
+    dataset: str = "digits"
+    image_size: PositiveInt | None = None  # None: the dataset's own; 32 for a folder
+    seed: NonNegativeInt = 0
+    epochs: PositiveInt = 60
+    batch_size: PositiveInt = 128  # over all workers together
+    optimizer: Optimizer = Optimizer()
+    model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_load_model_config)]
+    ema_decay: Beta = 0.999  # of the weights that samples are drawn with; 0 switches averaging off
+    precision: Literal["float32", "bfloat16"] = "float32"
+    metrics: tuple[str, ...] = ("frechet", "kernel", "prdc", "class_entropy", "elbo", "reconstruction")
+    num_samples: PositiveInt | None = None  # None: as many as the split that they are compared with, 10,000 at most
+    evaluate_every: PositiveInt = 5  # epochs; the last epoch is always evaluated
+    checkpoint_every: PositiveInt = 5  # epochs; the last epoch is always saved
+    workers: PositiveInt = 1
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _check_metrics(self) -> Self:
+        from genray import metrics
+
+        for name in self.metrics:
+            if name not in metrics.names():
+                raise ValueError(f"metrics: {name!r} is not a metric{nearest(name, metrics.names())}")
+        if self.batch_size % self.workers:
+            raise ValueError(
+                f"batch_size must be a multiple of workers, got batch_size={self.batch_size}, workers={self.workers}"
+            )
+        return self
+
+    def differences(self, other: Experiment) -> list[str]:
+        """Dotted keys in which the two differ."""
+        mine, theirs = flatten(self.plain()), flatten(other.plain())
+        return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} → {"a.b": 1}"""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def with_values(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `tree` with dotted keys set: {"model.hidden": 64} reaches tree["model"]["hidden"]."""
+    result = copy.deepcopy(dict(tree))
+    for dotted, value in values.items():
+        *path, last = dotted.split(".")
+        place = result
+        for key in path:
+            if not isinstance(place.setdefault(key, {}), dict):
+                raise UserError(f"{dotted}: {key!r} holds a value, not a group of keys, so {dotted!r} cannot be set")
+            place = place[key]
+        place[last] = value
+    return result
+
+
+def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
+    """`key=value` texts of `--set` → dotted keys and YAML values."""
+    values = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UserError(f"--set takes key=value, got {assignment!r}; for example --set model.hidden=64")
+        values[key] = parse_yaml(text, f"--set {key}")
+    return values
+
+
+def _one_line(error: ValidationError, source: str) -> str:
+    """The first error of pydantic's list as `source: a.b: what is wrong, got …`, with the nearest key for an unknown one."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if first["type"] == "extra_forbidden":
+        message = f"unknown key{nearest(str(first['loc'][-1]), _known_keys(error.title, first['loc'][:-1]))}"
+    elif first["type"] == "missing":
+        message = "is required; add it"
+    elif first["type"] != "value_error":
+        message += f", got {first['input']!r}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return ": ".join(part for part in (source, where, message) if part).replace("\n", " ") + more
+
+
+def _known_keys(title: str, path: tuple[int | str, ...]) -> list[str]:
+    """Field names of the `Strict` that stands at `path` below the class named `title`."""
+    classes = {c.__name__: c for c in _subclasses(Strict)}
+    fields = classes[title].model_fields if title in classes else {}
+    for part in path:
+        annotation = fields[str(part)].annotation if str(part) in fields else None
+        fields = getattr(annotation, "model_fields", {})
+    return list(fields)
+
+
+def _subclasses(cls: type[BaseModel]) -> Iterable[type[BaseModel]]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _subclasses(sub)

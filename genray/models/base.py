@@ -1,0 +1,97 @@
+"""What a model declares; `genray.train.loop` acts on it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from genray.config import ModelConfig, OptimizerConfig
+from genray.data.spec import DataSpec
+from genray.nn.noise import Noise
+
+# B images of this rank's batch, C channels, H height, W width, Z latent dimensions
+
+Batch = dict[str, Tensor]  # "image" (B, C, H, W) in [-1, 1]; "label" (B,) int64, where there are labels
+
+
+class Loss(NamedTuple):
+    total: Tensor  # scalar, back-propagated by the loop
+    terms: dict[str, Tensor]  # detached scalars, logged as train/<phase>/<term>
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One update of some of the networks."""
+
+    name: str
+    updates: tuple[str, ...]  # the child modules that move; the loop freezes the rest
+    loss: Callable[[Batch, Noise], Loss]
+    optimizer: OptimizerConfig = OptimizerConfig()
+    every: int = 1  # steps from one update to the next
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is, told to the model before each step."""
+
+    step: int  # steps done
+    num_steps: int  # of the whole run
+    steps_per_epoch: int
+
+    @property
+    def epoch(self) -> float:
+        return self.step / self.steps_per_epoch
+
+
+class GenerativeModel(nn.Module, ABC):
+    """A model declares phases and how to sample. It never calls `backward`, `step`, `to`, a random function (but to
+    initialize its weights), a logger or the file system; its losses are pure functions of parameters, batch and noise.
+    """
+
+    Config: ClassVar[type[ModelConfig]]
+
+    @abstractmethod
+    def __init__(self, config: ModelConfig, spec: DataSpec) -> None: ...
+
+    @abstractmethod
+    def phases(self) -> Sequence[Phase]:
+        """In the order in which they run at each step."""
+
+    @abstractmethod
+    def sample(self, n: int, noise: Noise, *, label: Tensor | None = None) -> Tensor:
+        """n images (n, C, H, W) in [-1, 1], without dropout."""
+
+    def set_progress(self, progress: Progress) -> None:
+        """Schedules (a warm-up, growth). Nothing by default."""
+
+
+@runtime_checkable
+class HasEncoder(Protocol):
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes (B, Z) of images (B, C, H, W): the posterior's mean where there is a posterior."""
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] decoded from the codes of `images`, without noise."""
+
+
+@runtime_checkable
+class HasLikelihood(Protocol):
+    def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
+        """Lower bound (B,) on ln p(x) of each image [nats], with KL weight 1 and without dropout."""
+
+
+def build(config: ModelConfig, spec: DataSpec, seed: int) -> GenerativeModel:
+    """A model with weights that depend on (config, spec, seed) alone; torch's global random state is left as it was."""
+    from genray import models
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return models.load(config.name)(config, spec)

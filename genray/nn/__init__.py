@@ -1,0 +1,1 @@
+"""Layers, losses and noise: what models are made of."""
