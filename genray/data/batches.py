@@ -1,0 +1,58 @@
+"""Training batches: the split lies on the device as uint8, a batch is a function of the step alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genray.data.spec import Split
+from genray.errors import UserError
+
+
+class Batches:
+    """`batches[step]` for any step: every epoch goes through the split once in an order of its own, drawn from
+    (seed, epoch); what does not fill a batch waits for another epoch. Each rank gets its slice of the global batch.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """`batch_size` counts the images of all ranks together, and is a multiple of `world_size`."""
+        check_batch_size(batch_size, len(split))
+        self._images = torch.tensor(split.images, device=device)  # a copy: what Ray shares is read-only
+        self._labels = None if split.labels is None else torch.tensor(split.labels, device=device)
+        self._seed, self._batch_size, self._device = seed, batch_size, device
+        self._first, self._size = rank * (batch_size // world_size), batch_size // world_size
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self.steps_per_epoch = len(split) // batch_size
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """{"image": (B, C, H, W) float in [-1, 1], "label": (B,) where there are labels}."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._shuffled(epoch)
+        start = position * self._batch_size + self._first
+        index = self._order[start : start + self._size]
+        batch = {"image": self._images[index].float().div_(127.5).sub_(1.0)}
+        if self._labels is not None:
+            batch["label"] = self._labels[index]
+        return batch
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        generator = torch.Generator().manual_seed((self._seed << 32) + epoch)
+        return torch.randperm(len(self._images), generator=generator).to(self._device)
+
+
+def check_batch_size(batch_size: int, num_images: int) -> None:
+    if batch_size > num_images:
+        raise UserError(
+            f"batch_size must be <= the number of training images, got batch_size={batch_size}, n={num_images}; "
+            f"lower batch_size"
+        )

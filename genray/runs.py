@@ -1,0 +1,117 @@
+"""The folder of one training run, and what it holds.
+
+experiment.yaml   what was asked for
+metrics.jsonl     a row an epoch
+checkpoint/       state.pt, to go on from and to sample from
+samples.png       images of the last evaluation
+result.json       scores on the test split, once it was evaluated
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genray import files
+from genray.config import Experiment
+from genray.errors import UserError
+
+if TYPE_CHECKING:
+    from genray.models.base import GenerativeModel
+
+Row = dict[str, float]  # "epoch", "step", "train_seconds", "train/<phase>/<term>", "validation/<metric>"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths and readers; `open_run` and `create_run` make one."""
+
+    path: Path
+    experiment: Experiment
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.path / "checkpoint" / "state.pt"
+
+    @property
+    def samples_path(self) -> Path:
+        return self.path / "samples.png"
+
+    @property
+    def result_path(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def history(self) -> list[Row]:
+        """The rows of metrics.jsonl. A last line that a kill cut short is left out."""
+        if not self.metrics_path.exists():
+            return []
+        *lines, rest = self.metrics_path.read_text().split("\n")
+        try:
+            return [json.loads(line) for line in lines]
+        except json.JSONDecodeError as error:
+            raise UserError(f"{self.metrics_path}: a line is not JSON ({error}); mend or remove the file") from None
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """result.json, or None where the run was not evaluated."""
+        if not self.result_path.exists():
+            return None
+        try:
+            result: dict[str, Any] = json.loads(self.result_path.read_text())
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{self.result_path} is not JSON ({error}); run `genray evaluate {self.path}`") from None
+        return result
+
+
+def open_run(path: Path | str) -> Run:
+    """A run that is there."""
+    path = Path(path)
+    if not (path / "experiment.yaml").is_file():
+        missing = "holds no experiment.yaml" if path.is_dir() else "is not a folder"
+        raise UserError(f"{path} is not a run: it {missing}; give the folder that `genray train` wrote")
+    return Run(path, Experiment.parse(files.read_yaml(path / "experiment.yaml"), str(path / "experiment.yaml")))
+
+
+def create_run(path: Path | str, experiment: Experiment, *, resume: bool = False) -> Run:
+    """A new run, or with `resume` the one that is there, when it is of the same experiment. Overwrites nothing."""
+    path = Path(path)
+    try:
+        if (path / "experiment.yaml").exists():
+            return _same_run(path, experiment, resume)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} is there and is not a run; give another folder with --out")
+        files.write_text(path / "experiment.yaml", experiment.to_yaml())
+    except OSError as error:
+        raise UserError(f"cannot write the run to {path}: {error.strerror}; give another folder with --out") from None
+    return Run(path, experiment)
+
+
+def _same_run(path: Path, experiment: Experiment, resume: bool) -> Run:
+    if not resume:
+        raise UserError(f"{path} holds a run already; go on with it by --resume, or give another folder with --out")
+    run = open_run(path)
+    if differences := run.experiment.differences(experiment):
+        raise UserError(
+            f"{path} holds a run of another experiment, which differs in {', '.join(differences)}; "
+            f"give the same values, or another folder with --out"
+        )
+    return run
+
+
+def load(path: Path | str, *, device: str = "cpu") -> GenerativeModel:
+    """The trained model of a run, with its averaged weights, ready to sample."""
+    from genray.models.base import build
+    from genray.train import checkpoint
+
+    run = open_run(path)
+    state, spec = checkpoint.read(run.checkpoint_path, device)
+    model = build(run.experiment.model, spec, seed=0).to(device)
+    model.load_state_dict(state["ema"])
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,1 @@
+"""The loop that trains every model, and what it stands on."""

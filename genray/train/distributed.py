@@ -1,0 +1,49 @@
+"""What a training process knows of the others. One flat all-reduce a phase; nothing at all on one rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+
+def pick_device(gpu: float) -> torch.device:
+    """CUDA where a GPU was asked for, Apple's MPS where there is one, else the CPU."""
+    if gpu > 0 and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    if gpu > 0 and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """This process's place. Several ranks need an initialized `torch.distributed`."""
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+
+    @classmethod
+    def single(cls, device: torch.device | str = "cpu") -> Distributed:
+        return cls(torch.device(device))
+
+    def average(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The mean of each tensor over all ranks, in one all-reduce."""
+        if self.world_size == 1:
+            return tensors
+        flat = torch.cat([t.reshape(-1) for t in tensors])
+        torch.distributed.all_reduce(flat)
+        parts = flat.div_(self.world_size).split([t.numel() for t in tensors])
+        return [part.view_as(t) for part, t in zip(parts, tensors, strict=True)]
+
+    def agree(self, value: bool) -> bool:
+        """Rank 0's value, on every rank."""
+        if self.world_size == 1:
+            return value
+        flag = torch.tensor([value], dtype=torch.uint8, device=self.device)
+        torch.distributed.broadcast(flag, src=0)
+        return bool(flag.item())

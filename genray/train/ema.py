@@ -1,0 +1,36 @@
+"""Averaged weights, which samples are drawn with."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from genray.models.base import GenerativeModel
+
+
+class Ema:
+    """An exponential moving average of a model's parameters. In the first steps it forgets faster, at rate
+    min(decay, (1 + t) / (10 + t)), so that a short run is not an average with its random start (as in TensorFlow's
+    ExponentialMovingAverage with `num_updates`). With decay 0 it is the model itself.
+    """
+
+    def __init__(self, model: GenerativeModel, decay: float) -> None:
+        self._source, self._decay = model, decay
+        self.model = copy.deepcopy(model).requires_grad_(False) if decay else model
+        self._average = list(self.model.parameters())
+        self._parameters = list(model.parameters())
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """After step number `step`, counted from 1."""
+        if self._decay:
+            decay = min(self._decay, (1 + step) / (10 + step))
+            torch._foreach_lerp_(self._average, self._parameters, 1.0 - decay)
+
+    @torch.no_grad()
+    def evaluated(self) -> GenerativeModel:
+        """The averaged model, with the present buffers (statistics and schedules are not averaged)."""
+        for average, present in zip(self.model.buffers(), self._source.buffers(), strict=True):
+            average.copy_(present)
+        return self.model

@@ -1,0 +1,238 @@
+"""The only place that trains: it acts on the phases that a model declares."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from genray.config import Experiment
+from genray.data.batches import Batches
+from genray.data.spec import TrainingData
+from genray.errors import Fault, UserError, nearest
+from genray.models.base import GenerativeModel, Loss, Phase, Progress, build
+from genray.nn.noise import Noise
+from genray.runs import Row, Run
+from genray.train import checkpoint
+from genray.train.distributed import Distributed
+from genray.train.ema import Ema
+from genray.train.log import NUM_SHOWN, RunLog
+
+if TYPE_CHECKING:
+    from genray.metrics.evaluate import Judge
+
+
+@dataclass(frozen=True)
+class Outcome:
+    row: Row  # the last one that was evaluated
+    stopped: bool  # before its last epoch, because `report` said so
+
+
+class PhaseRunner:
+    """One phase with its parameters, its optimizer and the losses of the present epoch."""
+
+    def __init__(self, phase: Phase, model: GenerativeModel, experiment: Experiment) -> None:
+        config = experiment.optimizer.resolve(phase.name, phase.optimizer)
+        modules = dict(model.named_children())
+        self.phase, self._clip_norm = phase, config.clip_norm
+        self._parameters = [p for name in phase.updates for p in modules[name].parameters()]
+        mine = set(self._parameters)
+        self._others = [p for p in model.parameters() if p not in mine]
+        fused = self._parameters[0].device.type in ("cpu", "cuda")
+        self.optimizer = torch.optim.AdamW(
+            self._parameters, config.learning_rate, config.betas, weight_decay=config.weight_decay, fused=fused
+        )
+        self._losses: list[tuple[int, Loss]] = []
+
+    def update(self, step: int, loss_of: Callable[[], Loss], distributed: Distributed) -> None:
+        """Gradient of the loss with respect to this phase's parameters alone, averaged over ranks, then a step."""
+        for p in self._others:
+            p.requires_grad_(False)
+        for p in self._parameters:
+            p.requires_grad_(True)
+        loss = loss_of()
+        gradients = distributed.average(torch.autograd.grad(loss.total, self._parameters))
+        for p, gradient in zip(self._parameters, gradients, strict=True):
+            p.grad = gradient
+        if self._clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        self.optimizer.step()
+        self._losses.append((step, Loss(loss.total.detach(), loss.terms)))
+
+    def end_epoch(self, distributed: Distributed) -> Row:
+        """Means of the loss and its terms over the epoch. The one place that waits for the device: a loss that was
+        not finite at any step is found here, and raised with the step, phase and terms at which it began."""
+        steps = [step for step, _ in self._losses]
+        names = ["loss", *self._losses[0][1].terms]
+        values = torch.stack([value for _, loss in self._losses for value in (loss.total, *loss.terms.values())])
+        self._losses.clear()
+        [values] = distributed.average([values.float()])
+        table = values.view(len(steps), len(names))
+        means: list[float] = table.mean(dim=0).tolist()
+        if not all(map(math.isfinite, means)):
+            first = int((~table.isfinite()).any(dim=1).int().argmax())
+            terms = ", ".join(f"{name}={value:g}" for name, value in zip(names, table[first].tolist(), strict=True))
+            raise Fault(
+                f"the loss is not finite at step {steps[first]} in phase {self.phase.name!r}: {terms}; "
+                f"lower optimizer.learning_rate or set optimizer.clip_norm"
+            )
+        return {f"train/{self.phase.name}/{name}": mean for name, mean in zip(names, means, strict=True)}
+
+
+class Trainer:
+    """A run in progress: model, optimizers, averaged weights and how far they are."""
+
+    def __init__(self, experiment: Experiment, data: TrainingData, distributed: Distributed) -> None:
+        self.experiment, self.distributed, self.spec = experiment, distributed, data.spec
+        self._batches = Batches(
+            data.train,
+            batch_size=experiment.batch_size,
+            seed=experiment.seed,
+            device=distributed.device,
+            rank=distributed.rank,
+            world_size=distributed.world_size,
+        )
+        self.model = build(experiment.model, data.spec, experiment.seed).to(distributed.device)
+        self.ema = Ema(self.model, experiment.ema_decay)
+        phases = self.model.phases()
+        for name in experiment.optimizer.phases:
+            if name not in (known := [phase.name for phase in phases]):
+                raise UserError(f"optimizer.phases: {name!r} is no phase of this model{nearest(name, known)}")
+        self._phases = [PhaseRunner(phase, self.model, experiment) for phase in phases]
+        self.epoch, self.train_seconds, self.row = 0, 0.0, Row()
+
+    @property
+    def step(self) -> int:
+        return self.epoch * self._batches.steps_per_epoch
+
+    def train_epoch(self) -> Row:
+        """Trains one epoch and returns its row."""
+        started = time.perf_counter()
+        for step in range(self.step, self.step + self._batches.steps_per_epoch):
+            self._train_step(step)
+        row: Row = {}
+        for phase in self._phases:
+            row |= phase.end_epoch(self.distributed)
+        if not math.isfinite(float(sum(torch._foreach_norm(list(self.model.parameters()))))):
+            raise Fault(f"a weight is not finite after epoch {self.epoch + 1}; lower optimizer.learning_rate")
+        self.epoch += 1
+        self.train_seconds += time.perf_counter() - started
+        return self._progress() | row
+
+    def untrained_row(self) -> Row:
+        return self._progress()
+
+    def _progress(self) -> Row:
+        return {"epoch": self.epoch, "step": self.step, "train_seconds": round(self.train_seconds, 3)}
+
+    def _train_step(self, step: int) -> None:
+        experiment, place = self.experiment, self.distributed
+        steps_per_epoch = self._batches.steps_per_epoch
+        self.model.set_progress(Progress(step, experiment.epochs * steps_per_epoch, steps_per_epoch))
+        batch = self._batches[step]
+        for runner in self._phases:
+            if step % runner.phase.every:
+                continue
+            key = (experiment.seed, step, runner.phase.name)
+            noise = Noise(*key, device=place.device, rank=place.rank, world_size=place.world_size)
+            with self._autocast():
+                loss = runner.phase.loss
+                runner.update(step, lambda: loss(batch, noise), place)  # noqa: B023  called before the next turn
+        self.ema.update(step + 1)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.experiment.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.distributed.device.type, dtype=torch.bfloat16)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "train_seconds": self.train_seconds,
+            "row": self.row,
+            "model": self.model.state_dict(),
+            "ema": self.ema.evaluated().state_dict(),
+            "optimizers": {runner.phase.name: runner.optimizer.state_dict() for runner in self._phases},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.epoch, self.train_seconds, self.row = state["epoch"], state["train_seconds"], state["row"]
+        self.model.load_state_dict(state["model"])
+        self.ema.model.load_state_dict(state["ema"])
+        for runner in self._phases:
+            runner.optimizer.load_state_dict(state["optimizers"][runner.phase.name])
+
+
+def train(
+    experiment: Experiment,
+    data: TrainingData,
+    run: Run,
+    *,
+    judge: Judge | None,
+    report: Callable[[Row], bool],
+    distributed: Distributed,
+) -> Outcome:
+    """Trains to the last epoch, going on from the run's checkpoint where there is one.
+
+    Every `evaluate_every` epochs, and at the last, rank 0 evaluates on the validation split, saves what is due and
+    calls `report(row)`, which returns False to stop the run. Raises `Fault` for a loss that is not finite.
+    """
+    trainer = Trainer(experiment, data, distributed)
+    if run.checkpoint_path.exists():
+        trainer.restore(checkpoint.read(run.checkpoint_path, distributed.device)[0])
+    if distributed.rank > 0:
+        return _train(trainer, lambda row: None, lambda row: True)
+    with RunLog(run, epoch=trainer.epoch) as log:
+        evaluator = Evaluator(trainer, run, log, judge, data)
+        return _train(trainer, evaluator, report)
+
+
+def _train(trainer: Trainer, evaluate: Callable[[Row], None], report: Callable[[Row], bool]) -> Outcome:
+    experiment = trainer.experiment
+    if trainer.epoch == 0:
+        evaluate(trainer.untrained_row())
+    elif trainer.epoch == experiment.epochs:
+        trainer.distributed.agree(report(trainer.row))  # finished before: whoever asks again is told again
+    while trainer.epoch < experiment.epochs:
+        row = trainer.train_epoch()
+        evaluate(row)
+        if is_due(trainer.epoch, experiment.evaluate_every, experiment.epochs):
+            if not trainer.distributed.agree(report(row)):
+                return Outcome(trainer.row, stopped=trainer.epoch < experiment.epochs)
+    return Outcome(trainer.row, stopped=False)
+
+
+def is_due(epoch: int, every: int, last: int) -> bool:
+    return epoch % every == 0 or epoch == last
+
+
+class Evaluator:
+    """After an epoch, on rank 0: scores on the validation split, rows, grids and checkpoints."""
+
+    def __init__(self, trainer: Trainer, run: Run, log: RunLog, judge: Judge | None, data: TrainingData) -> None:
+        self._trainer, self._run, self._log, self._judge = trainer, run, log, judge
+        shown = torch.tensor(data.validation.images[:NUM_SHOWN], device=trainer.distributed.device)
+        self._shown = shown.float().div_(127.5).sub_(1.0)
+
+    @torch.no_grad()
+    def __call__(self, row: Row) -> None:
+        """Adds the scores to `row` where they are due. The checkpoint comes last: what it holds has been logged."""
+        trainer, experiment = self._trainer, self._trainer.experiment
+        epoch = trainer.epoch
+        if is_due(epoch, experiment.evaluate_every, experiment.epochs):
+            model = trainer.ema.evaluated()
+            if self._judge is not None:
+                device = trainer.distributed.device
+                scores = self._judge.score(model, seed=experiment.seed, device=device)
+                row |= {f"validation/{name}": value for name, value in scores.items()}
+            self._log.images(model, self._shown, epoch)
+            trainer.row = row
+        self._log.row(row)
+        if epoch and is_due(epoch, experiment.checkpoint_every, experiment.epochs):
+            checkpoint.save(self._run.checkpoint_path, trainer.state(), trainer.spec)
