@@ -4,13 +4,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small
 
 import pytest
 
-from genray.data.datasets import load
 from genray.data.spec import Dataset, DataSpec
 
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
     """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels, which need no download."""
+    from genray.data.datasets import load
+
     return load("digits")
 
 

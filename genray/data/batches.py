@@ -7,6 +7,7 @@ from torch import Tensor
 
 from genray.data.spec import Split
 from genray.errors import UserError
+from genray.seeds import stream_seed
 
 
 class Batches:
@@ -46,7 +47,7 @@ class Batches:
         return batch
 
     def _shuffled(self, epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed((self._seed << 32) + epoch)
+        generator = torch.Generator().manual_seed(stream_seed(self._seed, epoch, "order"))
         return torch.randperm(len(self._images), generator=generator).to(self._device)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from torch import Tensor
+
+from genray.seeds import stream_seed
 
 
 class Noise:
@@ -16,9 +16,8 @@ class Noise:
 
     def __init__(self, *key: int | str, device: torch.device | str = "cpu", rank: int = 0, world_size: int = 1) -> None:
         """`key` names the stream: (seed, step, phase), say. Equal keys give equal draws."""
-        digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
         self._generator = torch.Generator(device=device)
-        self._generator.manual_seed(int.from_bytes(digest, "little") >> 1)  # manual_seed takes 63 bits
+        self._generator.manual_seed(stream_seed(*key))
         self._device, self._rank, self._world_size = device, rank, world_size
 
     def normal(self, *shape: int) -> Tensor:

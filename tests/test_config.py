@@ -1,0 +1,64 @@
+import pytest
+
+from genray.config import Experiment, Optimizer, OptimizerConfig, PhaseOptimizer, flatten, parse_overrides, with_values
+from genray.errors import UserError
+
+
+def test_an_experiment_survives_yaml() -> None:
+    experiment = Experiment.parse({"model": {"name": "vae", "hidden": 19}, "optimizer": {"learning_rate": "1e-3"}})
+    assert Experiment.parse(experiment.plain()) == experiment
+    assert experiment.model.hidden == 19
+    assert experiment.optimizer.learning_rate == 1e-3  # YAML 1.1 reads 1e-3 as text
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "fix"),
+    [
+        ({"epoch": 3}, "unknown key", "did you mean 'epochs'?"),
+        ({"model.hiden": 3}, "unknown key", "did you mean 'hidden'?"),
+        ({"optimizer.learning_rat": 3}, "unknown key", "did you mean 'learning_rate'?"),
+        ({"model.hidden": 0}, "greater than 0, got 0", "model"),
+        ({"model.name": "vea"}, "'vea' is not a model", "did you mean 'vae'?"),
+        ({"metrics": ["frechett"]}, "'frechett' is not a metric", "did you mean 'frechet'?"),
+        ({"batch_size": 33, "workers": 2}, "multiple of workers", "batch_size=33, workers=2"),
+        ({"optimizer.learning_rate": float("inf")}, "finite", "inf"),
+        ({"seed": -1}, "greater than or equal to 0", "-1"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(changes: dict, rule: str, fix: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Experiment.parse(with_values({"model": {"name": "vae"}}, changes), "a.yaml")
+    message = str(caught.value)
+    assert rule in message
+    assert fix in message
+    assert message.startswith("a.yaml: ")
+    assert "\n" not in message
+
+
+def test_differences_are_named_by_their_dotted_keys() -> None:
+    one = Experiment.parse({"model": {"name": "vae"}})
+    other = Experiment.parse({"model": {"name": "vae", "hidden": 19}, "seed": 1})
+    assert one.differences(other) == ["model.hidden", "seed"]
+    assert one.differences(one) == []
+
+
+def test_overrides_reach_any_depth_and_leave_the_original_alone() -> None:
+    tree = {"a": {"b": 1, "c": 2}}
+    changed = with_values(tree, parse_overrides(["a.b=3", "d.e=[1, x]", "f=null"]))
+    assert changed == {"a": {"b": 3, "c": 2}, "d": {"e": [1, "x"]}, "f": None}
+    assert tree == {"a": {"b": 1, "c": 2}}
+    assert flatten(changed) == {"a.b": 3, "a.c": 2, "d.e": [1, "x"], "f": None}
+
+
+@pytest.mark.parametrize("text", ["epochs", "=3", "a..b=3", ".a=1"])
+def test_an_override_without_a_key_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="key=value"):
+        parse_overrides([text])
+
+
+def test_a_phase_takes_the_models_values_then_the_experiments_then_its_own() -> None:
+    own = OptimizerConfig(learning_rate=1e-4, betas=(0.5, 0.99))
+    override = Optimizer(learning_rate=2e-4, phases={"generator": PhaseOptimizer(clip_norm=1.0)})
+    assert override.resolve("generator", own) == OptimizerConfig(learning_rate=2e-4, betas=(0.5, 0.99), clip_norm=1.0)
+    assert override.resolve("discriminator", own) == OptimizerConfig(learning_rate=2e-4, betas=(0.5, 0.99))
+    assert Optimizer().resolve("generator", own) == own

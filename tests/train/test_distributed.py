@@ -1,0 +1,31 @@
+"""Two real processes over gloo."""
+
+import torch
+import torch.distributed
+import torch.multiprocessing
+
+from genray.train.distributed import Distributed
+
+
+def _rank(rank: int, store: str, results: torch.multiprocessing.SimpleQueue) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    place = Distributed(torch.device("cpu"), rank, 2)
+    averaged = place.average([torch.full((2, 3), float(rank)), torch.tensor(10.0 * rank)])
+    results.put((rank, [t.tolist() for t in averaged], place.agree(rank == 0), place.agree(rank == 1)))
+    torch.distributed.destroy_process_group()
+
+
+def test_ranks_average_and_follow_rank_0(tmp_path: object) -> None:
+    results = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    torch.multiprocessing.spawn(_rank, (f"{tmp_path}/store", results), nprocs=2)
+    for _ in range(2):
+        rank, averaged, first, second = results.get()
+        assert averaged == [[[0.5] * 3] * 2, 5.0], rank
+        assert (first, second) == (True, False)
+
+
+def test_one_rank_needs_no_process_group() -> None:
+    gradient = torch.ones(3)
+    place = Distributed.single()
+    assert place.average([gradient])[0] is gradient
+    assert place.agree(False) is False
