@@ -1,4 +1,4 @@
-"""An experiment: all that one training run is told. Frozen, unknown keys refused, checked once here and trusted after."""
+"""An experiment: all that one training run is told. Frozen, unknown keys refused; checked once, here."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 def _one_line(error: ValidationError, source: str) -> str:
-    """The first error of pydantic's list as `source: a.b: what is wrong, got …`, with the nearest key for an unknown one."""
+    """Pydantic's first error as `source: a.b: what is wrong, got …`, with the nearest key for an unknown one."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")

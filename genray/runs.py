@@ -52,7 +52,7 @@ class Run:
         """The rows of metrics.jsonl. A last line that a kill cut short is left out."""
         if not self.metrics_path.exists():
             return []
-        *lines, rest = self.metrics_path.read_text().split("\n")
+        *lines, _cut = self.metrics_path.read_text().split("\n")
         try:
             return [json.loads(line) for line in lines]
         except json.JSONDecodeError as error:

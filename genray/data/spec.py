@@ -43,7 +43,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits. Only evaluation of finalists reads `test`; what trains or searches is given `TrainingData`."""
+    """Three disjoint splits. Only the evaluation of finalists reads `test`; training is given `TrainingData`."""
 
     name: str
     train: Split

@@ -1,4 +1,4 @@
-"""Random numbers handed to a model: functions of (seed, step, place in the loss), the same on one worker and on many."""
+"""Random numbers handed to a model: functions of (seed, step, place in the loss), the same on any number of ranks."""
 
 from __future__ import annotations
 

@@ -71,5 +71,3 @@ def interleave(first: torch.Tensor, second: torch.Tensor, *, columns: int) -> to
     """Rows of `columns` images of the first, each followed by the same row of the second."""
     rows = zip(first.split(columns), second.split(columns), strict=True)
     return torch.cat([image for pair in rows for image in pair])
-
-

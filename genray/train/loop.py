@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from genray.config import Experiment
 from genray.data.batches import Batches
@@ -202,9 +201,9 @@ def _train(trainer: Trainer, evaluate: Callable[[Row], None], report: Callable[[
     while trainer.epoch < experiment.epochs:
         row = trainer.train_epoch()
         evaluate(row)
-        if is_due(trainer.epoch, experiment.evaluate_every, experiment.epochs):
-            if not trainer.distributed.agree(report(row)):
-                return Outcome(trainer.row, stopped=trainer.epoch < experiment.epochs)
+        due = is_due(trainer.epoch, experiment.evaluate_every, experiment.epochs)
+        if due and not trainer.distributed.agree(report(row)):
+            return Outcome(trainer.row, stopped=trainer.epoch < experiment.epochs)
     return Outcome(trainer.row, stopped=False)
 
 
