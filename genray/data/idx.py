@@ -1,4 +1,4 @@
-"""Files in the IDX format, in which MNIST and its kin come. http://yann.lecun.com/exdb/mnist"""
+"""Files in the IDX format, in which MNIST and its kin come (LeCun's page on MNIST gives the format)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from genray.errors import UserError
 _UNSIGNED_BYTES = 0x08
 
 
-def find(folder: Path, name: str) -> Path | None:
-    """The file `name` of a folder, unpacked or as .gz."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+def on_disk(path: Path) -> Path:
+    """`path`, or where there is only that, the same with .gz added."""
+    packed = path.with_name(f"{path.name}.gz")
+    return packed if packed.is_file() and not path.is_file() else path
 
 
-def read(path: Path) -> NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes, gzipped where the name ends in .gz. A damaged file is named."""
+def read(path: Path, *, ndim: int) -> NDArray[np.uint8]:
+    """The array in an IDX file of unsigned bytes, which may be packed as .gz. A damaged file is named."""
+    path = on_disk(path)
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, str(error)) from None
-    if len(content) < 4 or content[:3] != bytes([0, 0, _UNSIGNED_BYTES]):
-        raise _damaged(path, "it does not begin as an IDX file of unsigned bytes")
-    header = 4 + 4 * content[3]
+    header = 4 + 4 * ndim
+    if content[:4] != bytes([0, 0, _UNSIGNED_BYTES, ndim]) or len(content) < header:
+        raise _damaged(path, f"it does not begin as an IDX file of bytes with {ndim} dimensions")
     shape = tuple(np.frombuffer(content[4:header], ">u4").tolist())
     if len(content) - header != math.prod(shape):
-        raise _damaged(path, f"its header promises {math.prod(shape)} bytes {shape}, it holds {len(content) - header}")
+        raise _damaged(path, f"its header says {math.prod(shape)} bytes, and {len(content) - header} follow")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
