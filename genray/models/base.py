@@ -55,8 +55,9 @@ class GenerativeModel(nn.Module, ABC):
 
     Config: ClassVar[type[ModelConfig]]
 
-    @abstractmethod
-    def __init__(self, config: ModelConfig, spec: DataSpec) -> None: ...
+    def __init__(self, config: ModelConfig, spec: DataSpec) -> None:
+        """Makes the networks, for images of `spec`."""
+        super().__init__()
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
