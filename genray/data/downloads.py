@@ -57,7 +57,7 @@ def _read_idx(folder: str, part: str) -> Split:
     labels = idx.read(raw / f"{part}-labels-idx1-ubyte", ndim=1)
     if len(images) != len(labels):
         raise UserError(
-            f"{raw}: {part} has {len(images)} images, but {len(labels)} labels; delete the folder, and it is downloaded again"
+            f"{raw}: {part} has {len(images)} images but {len(labels)} labels; delete the folder to download it again"
         )
     return Split(images[:, None], labels.astype(np.int64))
 

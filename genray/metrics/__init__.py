@@ -1,10 +1,31 @@
 """One file a metric. `load("frechet")` imports `genray.metrics.frechet`; there is no registry to add a name to."""
 
-import pkgutil
+from __future__ import annotations
 
-_NOT_METRICS = {"base", "features", "evaluate", "floor"}
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, cast
+
+from genray.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from genray.metrics.base import Metric, Score
+
+_NOT_METRICS = {"base", "features", "network", "evaluate", "floor"}
 
 
 def names() -> list[str]:
     """The metrics that are there: this folder's files, but for what they share."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NOT_METRICS)
+
+
+def load(name: str) -> Metric:
+    """The file of a metric, by its name: `SCORES` and `compute`."""
+    if name not in names():
+        raise UserError(f"{name!r} is not a metric{nearest(name, names())}")
+    return cast("Metric", importlib.import_module(f"genray.metrics.{name}"))
+
+
+def scores() -> dict[str, Score]:
+    """Every key that some metric gives: {"frechet": …, "precision": …, "recall": …}."""
+    return {key: score for name in names() for key, score in load(name).SCORES.items()}

@@ -1,0 +1,68 @@
+"""What a metric is given, and what it says of its scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genray.data.spec import Split
+from genray.errors import UserError
+from genray.models.base import GenerativeModel
+
+# N images, D feature dimensions, K classes
+
+
+@dataclass(frozen=True)
+class Score:
+    """How to read one number."""
+
+    better: Literal["lower", "higher", "none"]  # none: neither end of the scale is good by itself
+    unit: str  # "" for a pure number
+    summary: str
+    source: str
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """What the extractor sees in N images: features float32 (N, D) and class probabilities float32 (N, K)."""
+
+    features: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
+class Context:
+    """One evaluation. `split` holds the real images whose features are `real`."""
+
+    real: FeatureSet
+    fake: FeatureSet
+    split: Split
+    model: GenerativeModel | None  # None for the floor, where real images stand in for samples
+    seed: int
+    device: torch.device
+
+
+class Metric(Protocol):
+    """A file of this folder."""
+
+    SCORES: dict[str, Score]
+
+    def compute(self, context: Context) -> dict[str, float]:
+        """A value for each key of SCORES, or {} where the model cannot be measured so."""
+
+
+def require_images(metric: str, context: Context, minimum: int) -> None:
+    """Refuses sets too small for a metric."""
+    for what, images, fix in (
+        ("samples", context.fake, "raise num_samples"),
+        ("real images", context.real, "take a dataset with larger splits"),
+    ):
+        if len(images) < minimum:
+            raise UserError(f"{metric} needs at least {minimum} {what}, got {len(images)}; {fix}")
