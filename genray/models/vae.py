@@ -1,0 +1,77 @@
+"""VAE (Kingma & Welling 2014): an encoder q(z|x) and a decoder p(x|z), trained on the evidence lower bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from genray.config import ModelConfig, OptimizerConfig
+from genray.data.spec import DataSpec
+from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
+from genray.nn.blocks import image_to_vector, vector_to_image
+from genray.nn.codes import reparameterize
+from genray.nn.likelihoods import Bernoulli, Gaussian, mean_image
+from genray.nn.losses import gaussian_kl_nats
+from genray.nn.noise import Noise
+
+
+class VAEConfig(ModelConfig):
+    name: Literal["vae"] = "vae"
+    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
+    sigma: PositiveFloat | Literal["learned"] = "learned"  # of the Gaussian likelihood, for pixels in [0, 1]
+    kl_weight: NonNegativeFloat = 1.0
+    kl_warmup_epochs: NonNegativeFloat = 0.0  # the KL weight grows from 0 to kl_weight over these
+
+
+class Model(GenerativeModel):
+    Config = VAEConfig
+
+    def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
+        super().__init__(config, spec)
+        self.config = config
+        self.encoder = image_to_vector(config, spec, 2 * config.latent, config.dropout)
+        self.decoder = vector_to_image(config, spec, config.latent, config.dropout)
+        self.likelihood = Bernoulli() if config.likelihood == "bernoulli" else Gaussian(config.sigma)
+        self.kl_weight: Tensor  # a tensor, so that a warm-up changes no code path of the loss
+        self.register_buffer("kl_weight", torch.tensor(config.kl_weight), persistent=False)
+
+    def phases(self) -> Sequence[Phase]:
+        return (Phase("elbo", ("encoder", "decoder", "likelihood"), self.loss, OPTIMIZER),)
+
+    def loss(self, batch: Batch, noise: Noise) -> Loss:
+        """−E_q[ln p(x|z)] + weight · KL(q(z|x) ‖ p(z)), one z for each image."""
+        nll_nats, kl_nats = (nats.mean() for nats in self._bound_nats(batch["image"], noise, dropout_noise=noise))
+        total = nll_nats + self.kl_weight * kl_nats
+        return Loss(total, {"nll_nats": nll_nats.detach(), "kl_nats": kl_nats.detach()})
+
+    def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
+        """Lower bound (B,) on ln p(x), x in [0, 1] per pixel value: a density with the Gaussian likelihood [nats]."""
+        nll_nats, kl_nats = self._bound_nats(images, noise, dropout_noise=None)
+        return -nll_nats - kl_nats
+
+    def _bound_nats(self, images: Tensor, noise: Noise, dropout_noise: Noise | None) -> tuple[Tensor, Tensor]:
+        """−ln p(x|z) and KL (B,) of each image, z drawn from q(z|x)."""
+        mu, logvar = self.encoder(images, dropout_noise).chunk(2, dim=1)
+        logits = self.decoder(reparameterize(mu, logvar, noise), dropout_noise)
+        return self.likelihood.nll_nats(logits, images), gaussian_kl_nats(mu, logvar)
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.encoder(images)[:, : self.config.latent]
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return mean_image(self.decoder(self.encode(images)))
+
+    def sample(self, n: int, noise: Noise, *, label: Tensor | None = None) -> Tensor:
+        """Means of p(x|z), z drawn from the prior."""
+        return mean_image(self.decoder(noise.normal(n, self.config.latent)))
+
+    def set_progress(self, progress: Progress) -> None:
+        if self.config.kl_warmup_epochs:
+            self.kl_weight.fill_(self.config.kl_weight * min(1.0, progress.epoch / self.config.kl_warmup_epochs))
+
+
+OPTIMIZER = OptimizerConfig(learning_rate=1e-3)
