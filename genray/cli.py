@@ -1,0 +1,215 @@
+"""The command line: one thin function a command. Heavy imports stand inside: `genray --help` need not wait for torch."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genray.errors import Fault, UserError
+
+app = typer.Typer(
+    help="Trains deep generative models, searches their hyperparameters over Ray, and compares their samples.",
+    epilog="Begin with: genray sweep search_spaces/quickstart.yaml",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="A name from `genray models`.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a trained run.")]
+RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Sweeps, or runs that were evaluated.")]
+Space = Annotated[Path, typer.Argument(metavar="SPACE.yaml", help="A search space.")]
+DatasetName = Annotated[str | None, typer.Option(metavar="D", help="From `genray datasets`, or folder:/path.")]
+Config = Annotated[Path | None, typer.Option(metavar="FILE", help="An experiment as YAML.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key; can be repeated.")]
+Trials = Annotated[int | None, typer.Option(help="Trials of each model, in place of the file's.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")]
+Address = Annotated[str | None, typer.Option(help="A Ray cluster's address; default: Ray on this machine.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show Ray's own log too.")]
+Num = Annotated[int, typer.Option(help="How many.")]
+Seed = Annotated[int, typer.Option(help="Another seed gives other samples.")]
+File = Annotated[Path, typer.Option(metavar="FILE", help="A .png: one picture; a .npz: `images`, uint8.")]
+RunOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/MODEL-DATASET-SEED.")]
+SweepOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/NAME, by the file's `name`.")]
+PageOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: comparison, in the first folder given.")]
+
+
+@app.command()
+def models() -> None:
+    """Lists the models.
+
+    \b
+    Example:
+      genray models
+    """
+    from genray import console
+
+    typer.echo(console.models())
+
+
+@app.command()
+def datasets() -> None:
+    """Lists the datasets, and what has to be downloaded.
+
+    \b
+    Example:
+      genray datasets
+    """
+    from genray import console
+
+    typer.echo(console.datasets())
+
+
+@app.command()
+def train(
+    model: Name,
+    dataset: DatasetName = None,
+    config: Config = None,
+    set_: Set = None,
+    out: RunOut = None,
+    resume: Resume = False,
+) -> None:
+    """Trains one model, scored on the validation split as it goes.
+
+    \b
+    Examples:
+      genray train vae
+      genray train vae_gan --dataset mnist --set epochs=20 --set model.hidden=64
+      genray train vae --config runs/vae-digits-0/experiment.yaml --set seed=1
+    """
+    from genray import console, single
+
+    experiment = single.experiment_of(model, dataset=dataset, config=config, overrides=set_ or ())
+    folder = out or single.default_folder(experiment)
+    with _resumable(folder / "experiment.yaml"):
+        run = single.train(
+            experiment,
+            folder,
+            resume=resume,
+            tell=_tell,
+            report=lambda row: typer.echo(console.progress(experiment, row)),
+        )
+    typer.echo(f"\n{console.trained(run)}")
+
+
+@app.command()
+def sweep(
+    space: Space,
+    trials: Trials = None,
+    set_: Set = None,
+    out: SweepOut = None,
+    resume: Resume = False,
+    address: Address = None,
+    verbose: Verbose = False,
+) -> None:
+    """Searches, trains the best again, and compares.
+
+    Each model has its own search, with the same number of trials; its best configuration is trained again with fresh
+    seeds and scored on the test split.
+
+    \b
+    Examples:
+      genray sweep search_spaces/quickstart.yaml
+      genray sweep search_spaces/compare.yaml --trials 8 --set experiment.epochs=20
+      genray sweep search_spaces/compare.yaml --trials 16 --resume
+    """
+    raise NotImplementedError
+
+
+@app.command()
+def evaluate(run: RunFolder) -> None:
+    """Scores a run on the test split, beside real images.
+
+    \b
+    Example:
+      genray evaluate runs/vae-digits-0
+    """
+    from genray import console, single
+
+    typer.echo(console.result(run, single.evaluate(run, tell=_tell)))
+
+
+@app.command()
+def compare(runs: RunFolders, out: PageOut = None) -> None:
+    """Compares models: a table here, and a page to open.
+
+    \b
+    Examples:
+      genray compare runs/quickstart
+      genray compare runs/vae-digits-0 runs/gan-digits-0 --out runs/mine
+    """
+    raise NotImplementedError
+
+
+@app.command()
+def sample(run: RunFolder, num: Num = 64, out: File = Path("samples.png"), seed: Seed = 0) -> None:
+    """Draws samples from a trained run.
+
+    \b
+    Examples:
+      genray sample runs/vae-digits-0
+      genray sample runs/vae-digits-0 --num 10000 --out samples.npz
+    """
+    from genray import samples
+
+    samples.check_file(out)
+    samples.save(samples.draw(run, num, seed=seed), out)
+    typer.echo(f"wrote {num} samples of {run} to {out}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command. Returns 0: done; 2: wrong input; 1: a fault of ours or the machine's; 130: stopped by Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries, about what a user cannot mend; `python -W` brings them back
+    try:
+        code = app(given or ["--help"], prog_name="genray", standalone_mode=False)
+    except typer.TyperException as error:  # a wrong option or argument
+        command = getattr(getattr(error, "ctx", None), "command_path", "genray")
+        return _say(f"{error.format_message()} (see `{command} --help`)", 2)
+    except UserError as error:
+        return _say(str(error), 2)
+    except (_Stopped, Fault) as error:
+        return _say(str(error), 130 if isinstance(error, _Stopped) else 1)
+    except OSError as error:
+        return _say(_words(error), 1)
+    return _say("stopped", 130) if code == 130 else code or 0
+
+
+class _Stopped(RuntimeError):
+    """Ctrl-C."""
+
+
+@contextlib.contextmanager
+def _resumable(marker: Path) -> Iterator[None]:
+    """Where what stands inside is stopped or fails once `marker` is there, says how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, Fault, OSError) as error:
+        if not marker.exists():
+            raise
+        hint = f"; what was done is in {marker.parent}: the same command with --resume goes on from there"
+        if isinstance(error, KeyboardInterrupt):
+            raise _Stopped(f"stopped{hint}") from None
+        raise Fault(f"{_words(error)}{hint}") from error
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def _tell(text: str) -> None:
+    typer.echo(text)
+
+
+def _say(text: str, code: int) -> int:
+    print(f"genray: {' '.join(text.split())}", file=sys.stderr)
+    return code

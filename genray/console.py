@@ -1,0 +1,100 @@
+"""What the commands print: plain lines that a terminal, a log file and a person can read."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from genray.config import Experiment
+from genray.runs import Row, Run
+
+SCORES_SHOWN = 3  # in a row of progress; all of them stand in metrics.jsonl and TensorBoard
+
+
+def tool(name: str) -> str:
+    """How a user calls a program of this environment: by its name where the shell finds it, else by its path."""
+    path = Path(sys.prefix) / "bin" / name
+    found = shutil.which(name)
+    if found and Path(found) == path:
+        return name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Cells in columns as wide as their widest text, two spaces apart."""
+    lines = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in lines)
+
+
+def models() -> str:
+    """A line a model: its name, and the first sentence of its file, which is read but not imported."""
+    from genray import models
+
+    folder = Path(models.__path__[0])
+    rows = []
+    for name in models.names():
+        summary = ast.get_docstring(ast.parse((folder / f"{name}.py").read_text())) or ""
+        rows.append((name, summary.splitlines()[0] if summary else ""))
+    return table(rows)
+
+
+def datasets() -> str:
+    """A line a dataset: name, shape, sizes of the splits, and whether it is there."""
+    from genray.data import datasets
+
+    rows = [["NAME", "IMAGES", "TRAIN", "VALIDATION", "TEST", "DOWNLOAD", "WHAT"]]
+    for source in datasets.describe():
+        shape = " x ".join(map(str, source.shape)) if source.shape else "any"
+        sizes = [f"{size:,}" for size in source.sizes or ()] or ["-", "-", "-"]
+        download = source.download if not source.is_present else "here already" if source.download else "none"
+        rows.append([source.name, shape, *sizes, download, source.summary])
+    return table(rows)
+
+
+def progress(experiment: Experiment, row: Row) -> str:
+    """`epoch 10/60  1.2 s  elbo 85.1  validation: frechet 20.1, precision 0.81`"""
+    from genray.report.words import duration, number
+
+    losses = [f"{key.split('/')[1]} {number(value)}" for key, value in row.items() if _is_loss(key)]
+    scores = [f"{key.split('/')[1]} {number(value)}" for key, value in row.items() if key.startswith("validation/")]
+    width = len(str(experiment.epochs))
+    parts = [f"epoch {int(row['epoch']):{width}}/{experiment.epochs}", f"{duration(row['train_seconds']):>7}"]
+    parts += [f"loss: {', '.join(losses)}"] if losses else []
+    parts += [f"validation: {', '.join(scores[:SCORES_SHOWN])}"] if scores else []
+    return "   ".join(parts)
+
+
+def _is_loss(key: str) -> bool:
+    return key.startswith("train/") and key.endswith("/loss")
+
+
+def trained(run: Run) -> str:
+    """Where things are, and what can be done next."""
+    genray = tool("genray")
+    return table(
+        [
+            ("samples", str(run.samples_path)),
+            ("curves", f"{tool('tensorboard')} --logdir {run.path}"),
+            ("more samples", f"{genray} sample {run.path} --num 1000 --out samples.npz"),
+            ("score on test", f"{genray} evaluate {run.path}"),
+        ]
+    )
+
+
+def result(run: Path, result: Mapping[str, Any]) -> str:
+    """Each score on the test split, beside what real images score."""
+    from genray import metrics
+    from genray.report.words import number
+
+    known, floor = metrics.scores(), result["floor"]
+    rows = [("METRIC", "VALUE", "REAL IMAGES", "BETTER", "WHAT")]
+    for name, value in result["metrics"].items():
+        score = known[name]
+        real = f"{number(floor[name]['mean'])} ± {number(floor[name]['ci95'])}" if name in floor else "-"
+        rows.append((name, number(value), real, score.better, score.summary))
+    return f"{table(rows)}\n\nwrote {run / 'result.json'}, samples.png and what else shows them beside it"
