@@ -18,3 +18,15 @@ def digits() -> Dataset:
 @pytest.fixture
 def tiny_spec() -> DataSpec:
     return DataSpec(channels=1, height=8, width=8, num_classes=10)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="fail where a test skips: for CI, where all is there")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if session.config.getoption("--no-skips") else []
+    if skipped and not session.exitstatus:
+        reporter.write_line(f"\n--no-skips: {len(skipped)} skipped", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
