@@ -85,6 +85,16 @@ def sample(run: PathLike, num: int = 64, *, seed: int = 0, device: str = "cpu") 
 def compare(runs: Sequence[PathLike], *, out: PathLike | None = None) -> dict[str, Any]:
     """Compares sweeps, or runs that were evaluated, and writes index.html and comparison.{json,csv,md} to `out`.
 
-    Returns what comparison.json holds. `out` is by default `comparison` in the first folder.
+    Returns what comparison.json holds. `out` is by default `comparison` in the first sweep, or beside the first run.
     """
-    raise NotImplementedError
+    from genray import report
+
+    return report.compare(runs, out or default_page(runs))
+
+
+def default_page(runs: Sequence[PathLike]) -> Path:
+    """The folder that a comparison is written to unless another is given."""
+    if not runs:
+        raise UserError("nothing to compare; give the folder of a sweep, or of runs that were evaluated")
+    first = Path(runs[0])
+    return (first if (first / "sweep.yaml").exists() else first.parent) / "comparison"

@@ -144,7 +144,10 @@ def compare(runs: RunFolders, out: PageOut = None) -> None:
       genray compare runs/quickstart
       genray compare runs/vae-digits-0 runs/gan-digits-0 --out runs/mine
     """
-    raise NotImplementedError
+    import genray
+    from genray import console
+
+    console.show_comparison(genray.compare(runs, out=out), out or genray.default_page(runs))
 
 
 @app.command()

@@ -98,3 +98,13 @@ def result(run: Path, result: Mapping[str, Any]) -> str:
         real = f"{number(floor[name]['mean'])} ± {number(floor[name]['ci95'])}" if name in floor else "-"
         rows.append((name, number(value), real, score.better, score.summary))
     return f"{table(rows)}\n\nwrote {run / 'result.json'}, samples.png and what else shows them beside it"
+
+
+def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
+    """The table, in color where this is a terminal, and where the page lies."""
+    from rich.console import Console
+
+    from genray.report import tables
+
+    Console(soft_wrap=not sys.stdout.isatty()).print(tables.terminal(comparison))
+    print(f"\npage  {page / 'index.html'}")
