@@ -1,0 +1,39 @@
+"""What every report starts with."""
+
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+
+def header(title: str, packages: Sequence[str]) -> str:
+    """Title, command, commit, versions and hardware as Markdown."""
+    command = f"python -m benchmarks.{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}".strip()
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"""# {title}
+
+- command: `{command}`
+- commit: `{_git("rev-parse", "--short", "HEAD")}{"+changes" if _git("status", "--porcelain", "genray") else ""}`
+- versions: Python {platform.python_version()}, {versions}
+- hardware: {_cpu()}
+"""
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Median and range."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _cpu() -> str:
+    import os
+
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} cores, {names[0] if names else platform.processor()}"
