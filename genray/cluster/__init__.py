@@ -1,0 +1,1 @@
+"""Sweeps and training over Ray: the only folder whose files import ray."""

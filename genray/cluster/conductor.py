@@ -1,0 +1,215 @@
+"""Which run comes next, and what becomes of it: plain Python over the sweep's folder, that Tune's hooks call.
+
+Models take turns. A model whose search is done goes on with its finalists while the others still search, so that no lane
+is idle; its own trials alone decide what is stopped and what is best.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+
+from genray.cluster.study import Job, ModelStudy
+from genray.errors import UserError
+from genray.runs import Row, open_run
+from genray.space import Sweep
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far one model is."""
+
+    model: str
+    trials: int
+    complete: int
+    stopped: int
+    failed: int
+    running: int  # finalists included
+    finalists: int
+    finalists_done: int
+    finalists_failed: int
+    best: float | None
+    note: str  # why there are no finalists, where there are none
+
+
+class ModelQueue:
+    """One model: its trials, then its finalists."""
+
+    def __init__(self, sweep: Sweep, model: str, storage: BaseStorage, out: Path) -> None:
+        self._sweep, self._out = sweep, out / model
+        self.study = ModelStudy(sweep, model, storage)
+        self._finalists: list[Job] | None = None  # still to be handed out; None until the search is done
+        self.running: dict[str, Job] = {}
+
+    def next(self) -> Job | None:
+        job = self.study.next()
+        if job is None and self.study.finished:
+            if self._finalists is None:
+                self._finalists = self._missing_finalists()
+            job = self._finalists.pop(0) if self._finalists else None
+        if job is not None:
+            self.running[job.name] = job
+        return job
+
+    def _missing_finalists(self) -> list[Job]:
+        best = self.study.best()
+        self.study.note({"no_finalists": "" if best else self.study.why_none()})
+        if best is None:
+            return []
+        missing = []
+        for k, seed in enumerate(self._sweep.finalist_seeds()):
+            name = f"finalist_{k}"
+            experiment = self._sweep.experiment_of(self.study.model, best[0], seed=seed)
+            job = Job(self.study.model, name, experiment, finalist=True)
+            if not self._is_current(job):
+                self._set_aside(name)
+                if name in self.failed_finalists:
+                    self._note_finalist(name, "")
+                missing.append(job)
+            elif open_run(self._out / name).result is None and name not in self.failed_finalists:
+                missing.append(job)
+        return missing
+
+    def _is_current(self, job: Job) -> bool:
+        """Whether the folder holds this very experiment: more trials may have found a better one since."""
+        try:
+            return not open_run(self._out / job.name).experiment.differences(job.experiment)
+        except UserError:
+            return False
+
+    def _set_aside(self, name: str) -> None:
+        """Nothing is overwritten: a finalist that is no longer one keeps its folder under replaced/."""
+        if (old := self._out / name).exists():
+            place = self._out / "replaced"
+            place.mkdir(exist_ok=True)
+            old.rename(place / f"{name}_{len(list(place.iterdir()))}")
+
+    @property
+    def failed_finalists(self) -> dict[str, str]:
+        failed: dict[str, str] = self.study.notes.get("failed_finalists", {})
+        return failed
+
+    def _note_finalist(self, name: str, reason: str) -> None:
+        others = {key: value for key, value in self.failed_finalists.items() if key != name}
+        self.study.note({"failed_finalists": others | ({name: reason} if reason else {})})
+
+    def report(self, job: Job, row: Row) -> bool:
+        if job.finalist or self.study.report(job.name, row):
+            return True
+        del self.running[job.name]
+        return False
+
+    def complete(self, job: Job, row: Row) -> None:
+        del self.running[job.name]
+        if not job.finalist:
+            self.study.complete(job.name, row)
+
+    def fail(self, job: Job, reason: str) -> None:
+        del self.running[job.name]
+        if job.finalist:
+            self._note_finalist(job.name, reason)
+        else:
+            self.study.fail(job.name, reason)
+
+    @property
+    def finished(self) -> bool:
+        return self.study.finished and not self.running and self._finalists == []
+
+    def status(self) -> Status:
+        study, best = self.study, self.study.best()
+        names = [f"finalist_{k}" for k in range(self._sweep.finalists.seeds)]
+        waiting = {job.name for job in self._finalists or []} | self.running.keys()
+        ended = [name for name in names if name not in waiting] if self._finalists is not None and best else []
+        failed = [name for name in ended if name in self.failed_finalists]
+        return Status(
+            model=study.model,
+            trials=self._sweep.num_trials,
+            complete=study.count(TrialState.COMPLETE),
+            stopped=study.count(TrialState.PRUNED),
+            failed=study.count(TrialState.FAIL),
+            running=len(self.running),
+            finalists=len(names) if best or not study.finished else 0,
+            finalists_done=len(ended) - len(failed),
+            finalists_failed=len(failed),
+            best=best[1] if best else None,
+            note=study.why_none() if study.finished and best is None else "",
+        )
+
+
+class Conductor:
+    """All models of a sweep. Runs are known by their folder's name below the sweep's: "vae/trial_0007"."""
+
+    def __init__(self, sweep: Sweep, storage: BaseStorage, out: Path, *, lanes: int) -> None:
+        self._queues = [ModelQueue(sweep, model, storage, out) for model in sweep.models]
+        self._lanes, self._turn = lanes, 0
+        self._jobs: dict[str, tuple[ModelQueue, Job]] = {}
+        self._started: dict[str, float] = {}
+        self._seconds: dict[tuple[str, bool], list[float]] = {}  # of ended runs, by (model, finalist)
+
+    def next(self) -> Job | None:
+        """A run for a free lane; None where no lane is free, or none can be begun before another ends."""
+        if len(self._jobs) >= self._lanes:
+            return None
+        for _ in self._queues:
+            queue = self._queues[self._turn]
+            self._turn = (self._turn + 1) % len(self._queues)
+            if (job := queue.next()) is not None:
+                self._jobs[job.run] = queue, job
+                self._started[job.run] = time.monotonic()
+                return job
+        return None
+
+    @property
+    def finished(self) -> bool:
+        return not self._jobs and all(queue.finished for queue in self._queues)
+
+    def report(self, run: str, row: Row) -> bool:
+        """A row that a run has evaluated; False ends the run."""
+        queue, job = self._jobs[run]
+        if queue.report(job, row):
+            return True
+        self._forget(run)
+        return False
+
+    def complete(self, run: str, row: Row) -> None:
+        queue, job = self._forget(run)
+        queue.complete(job, row)
+
+    def fail(self, run: str, reason: str) -> None:
+        queue, job = self._forget(run)
+        queue.fail(job, reason)
+
+    def _forget(self, run: str) -> tuple[ModelQueue, Job]:
+        queue, job = self._jobs.pop(run)
+        seconds = time.monotonic() - self._started.pop(run)
+        self._seconds.setdefault((job.model, job.finalist), []).append(seconds)
+        return queue, job
+
+    def status(self) -> Sequence[Status]:
+        return [queue.status() for queue in self._queues]
+
+    def seconds_left(self) -> float | None:
+        """An estimate from the runs that have ended: what is left takes as long on average. None before the first."""
+        if not self._seconds:
+            return None
+        left = 0.0
+        for s in self.status():
+            left += max(0, s.trials - s.complete - s.stopped - s.failed) * self._typical(s.model, finalist=False)
+            left += max(0, s.finalists - s.finalists_done - s.finalists_failed) * self._typical(s.model, finalist=True)
+        for run, (_, job) in self._jobs.items():
+            typical = self._typical(job.model, finalist=job.finalist)
+            left -= min(typical, time.monotonic() - self._started[run])
+        return max(0.0, left / self._lanes)
+
+    def _typical(self, model: str, *, finalist: bool) -> float:
+        """Seconds of such a run. A finalist is never stopped: before the first one, as long as the longest trial."""
+        if seconds := self._seconds.get((model, finalist)):
+            return fmean(seconds)
+        known = self._seconds.get((model, False)) or [s for runs in self._seconds.values() for s in runs]
+        return max(known) if finalist else fmean(known)

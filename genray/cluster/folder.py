@@ -1,0 +1,105 @@
+"""The folder of a sweep: the truth that a resumed sweep starts from. One process at a time works in it.
+
+sweep.yaml             what was asked for
+study.journal          Optuna's studies, one a model
+<model>/trial_0007/    runs of the search
+<model>/finalist_0/    runs of the best configuration, scored on the test split
+<model>/replaced/      finalists of a configuration that more trials have beaten since
+comparison/            what came of it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+
+from genray import files
+from genray.config import flatten
+from genray.errors import UserError
+from genray.space import Sweep
+
+_EXTENDABLE = {"trials", "models", "lanes", "max_failures"}
+
+
+class _SoleWriter(BaseJournalFileLock):
+    """No lock: the sweep holds its folder's. Optuna's own would keep a sweep that was killed waiting for 30 s."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def opened(out: Path, sweep: Sweep, *, resume: bool) -> Iterator[JournalStorage]:
+    """The studies' storage, while this process alone works in the folder. Overwrites nothing but what `resume` allows."""
+    try:
+        _check_place(out, resume)
+        out.mkdir(parents=True, exist_ok=True)
+        with _locked(out):
+            if (out / "sweep.yaml").exists():
+                _check_extension(Sweep.load(out / "sweep.yaml"), sweep, out)
+            files.write_text(out / "sweep.yaml", sweep.to_yaml())
+            _drop_half_line(out / "study.journal")
+            yield JournalStorage(JournalFileBackend(str(out / "study.journal"), _SoleWriter()))
+    except PermissionError as error:
+        raise UserError(f"cannot write the sweep to {out}: {error.strerror}; give another folder with --out") from None
+
+
+def _check_place(out: Path, resume: bool) -> None:
+    if (out / "sweep.yaml").exists():
+        if not resume:
+            raise UserError(f"{out} holds a sweep already; go on with it by --resume, or give another folder with --out")
+    elif out.exists() and (not out.is_dir() or any(path.name != ".lock" for path in out.iterdir())):
+        raise UserError(f"{out} is there and is not a sweep; give another folder with --out")
+    elif resume:
+        raise UserError(f"{out} holds no sweep to go on with; leave out --resume, or give its folder with --out")
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    with (out / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # given back by the system when the process ends
+        except BlockingIOError:
+            raise UserError(f"{out} is in use by another sweep that is running; wait for it, or give another --out") from None
+        yield
+
+
+def _check_extension(old: Sweep, new: Sweep, out: Path) -> None:
+    """More trials, more models, other lanes; nothing else may differ from what the finished trials were run with."""
+    before, after = flatten(_rest(old, old.models)), flatten(_rest(new, old.models))
+    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    if changed:
+        raise UserError(
+            f"{out} holds a sweep that differs in {', '.join(changed)}; --resume takes more trials and models only, "
+            f"so give the same values, or another folder with --out"
+        )
+    if missing := [model for model in old.models if model not in new.models]:
+        raise UserError(f"models: {out} holds trials of {', '.join(missing)} too; name them as well")
+    if new.num_trials < old.num_trials:
+        raise UserError(f"trials must be >= what the sweep had, got {new.num_trials}, {out} has {old.num_trials}")
+
+
+def _rest(sweep: Sweep, models: tuple[str, ...]) -> dict[str, object]:
+    plain = {key: value for key, value in sweep.plain().items() if key not in _EXTENDABLE}
+    plain["model_search"] = {model: space for model, space in plain["model_search"].items() if model in models}
+    return plain
+
+
+def _drop_half_line(journal: Path) -> None:
+    """A kill in the middle of a write leaves a line without its end, to which the next would be glued."""
+    if not journal.exists():
+        return
+    with journal.open("rb+") as file:
+        content = file.read()
+        if not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
+            os.fsync(file.fileno())

@@ -1,0 +1,82 @@
+"""Where Tune asks what to do, it asks the conductor.
+
+Tune calls the stopper with every result before anything else (tune/execution/tune_controller.py,
+`_process_trial_result`), so that is where rows and ends are told. What is left to the searcher is to hand out trials.
+A trial whose process died after its last retry comes by the callback alone, which knows the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from ray.tune.search import Searcher
+
+from genray.cluster.conductor import Conductor
+from genray.cluster.trainable import as_config
+
+
+class _NotSaved:
+    """Tune pickles what it is given, to restore from. Here a sweep is restored from its folder."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class HandOut(_NotSaved, Searcher):  # type: ignore[misc]  # ray has no types
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+        self.runs: dict[str, str] = {}  # Tune's id of a trial → the run's folder
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if (job := self._conductor.next()) is None:
+            return str(Searcher.FINISHED) if self._conductor.finished else None
+        self.runs[trial_id] = job.run
+        return as_config(job.run, job.experiment, job.finalist)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        pass
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        pass
+
+
+class Tell(_NotSaved, Stopper):  # type: ignore[misc]
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        run, row = result["config"]["run"], result["row"]
+        if result["kind"] == "row":
+            return not self._conductor.report(run, row)
+        if result["kind"] == "done":
+            self._conductor.complete(run, row)
+        else:
+            self._conductor.fail(run, result["reason"])
+        return True
+
+    def stop_all(self) -> bool:
+        return False
+
+
+class Watch(_NotSaved, Callback):  # type: ignore[misc]
+    """Deaths of processes, and a tick ten times a second."""
+
+    def __init__(self, conductor: Conductor, tick: Callable[[], None]) -> None:
+        self._conductor, self._tick = conductor, tick
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._tick()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error = trial.get_error()
+        reason = str(error).strip().splitlines()[-1] if error is not None and str(error).strip() else "its process died"
+        self._conductor.fail(trial.config["run"], f"its process died {trial.num_failures} times, the last time: {reason}")

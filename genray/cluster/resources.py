@@ -1,0 +1,131 @@
+"""Ray on this machine, started and taken down with the sweep, or a cluster that is there; and what they can hold."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+
+# Ray reads these when it is imported, and hands them on to its processes.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leaves CUDA_VISIBLE_DEVICES alone; and no warning
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # paths that a user gives stay right
+os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # 3 s of a group's start
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # runs write their own files
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # a sweep is resumed from its folder, not from Tune's state
+
+import ray
+
+from genray.config import Experiment
+from genray.errors import UserError
+
+MARGIN_BYTES = 300_000_000  # of the object store, beside the data
+
+
+@contextlib.contextmanager
+def connected(address: str | None, *, data_bytes: int, verbose: bool) -> Iterator[None]:
+    """Ray at `address`, at RAY_ADDRESS (as in `ray job submit`), or of this machine alone, which is taken down again.
+
+    Where Ray is connected already, by the program that calls, it is used and left.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    level = logging.INFO if verbose else logging.ERROR
+    options = {"logging_level": level, "log_to_driver": verbose, "namespace": "genray"}
+    with _quiet(verbose):
+        if address == "local":
+            _require_token()
+            ray.init("local", include_dashboard=False, object_store_memory=data_bytes + MARGIN_BYTES, **options)
+        else:
+            _connect(address, options)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _require_token() -> None:
+    """Ray's ports take commands from anyone who reaches them, and listen on every interface: a secret, new for each
+    start, keeps out the other users of the machine and of the network."""
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _connect(address: str, options: Mapping[str, object]) -> None:
+    try:
+        ray.init(address, **options)
+    except RuntimeError as error:
+        if "Version mismatch" in str(error):
+            raise UserError(
+                f"--address {address}: the cluster runs another version than this machine "
+                f"({' '.join(str(error).split())}); install the cluster's here, or leave out --address"
+            ) from None
+        raise UserError(f"--address {address}: cannot connect to Ray: {_first_line(error)}") from None
+    except (ConnectionError, ValueError) as error:
+        raise UserError(f"--address {address}: no Ray cluster answers there: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextlib.contextmanager
+def _quiet(verbose: bool) -> Iterator[None]:
+    if not verbose:
+        for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        if not verbose:
+            warnings.simplefilter("ignore")
+        yield
+
+
+def count_lanes(experiment: Experiment, wanted: int | None) -> int:
+    """How many runs of this shape are done at once: as many as there is room for, or `wanted`, if there is room.
+
+    Raises UserError for a shape that will never find room, and where each GPU is taken by others now.
+    """
+    need = {"CPU": experiment.resources.cpu, "GPU": experiment.resources.gpu}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    rooms = sum(room_for(need, node) for node in nodes)
+    most = rooms // experiment.workers
+    if most == 0 and not _can_grow(need, experiment.workers):
+        raise UserError(_why_no_room(experiment, need, nodes))
+    if experiment.resources.gpu and most and not ray.available_resources().get("GPU", 0):
+        raise UserError(
+            f"resources.gpu: no GPU is free of the {sum(node.get('GPU', 0) for node in nodes):g} there; "
+            f"wait for the other job, or set experiment.resources.gpu to 0"
+        )
+    return min(max(most, 1), wanted or max(most, 1))
+
+
+def room_for(need: Mapping[str, float], node: Mapping[str, float]) -> int:
+    """How many workers of that need a node has room for. A fraction of a GPU lies on one GPU: 0.4 fits it twice."""
+    rooms = []
+    for name, amount in need.items():
+        if amount:
+            has = node.get(name, 0.0)
+            whole = amount >= 1 or name == "CPU"
+            rooms.append(int(has / amount + 1e-9) if whole else int(has) * int(1 / amount + 1e-9))
+    return min(rooms)
+
+
+def _can_grow(need: Mapping[str, float], workers: int) -> bool:
+    """Whether an autoscaling cluster says that it can reach that size."""
+    limits = ray._private.state.state.get_max_resources_from_cluster_config() or {}
+    return bool(limits) and all(limits.get(name, 0) >= amount * workers for name, amount in need.items() if amount)
+
+
+def _why_no_room(experiment: Experiment, need: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> str:
+    asked = " and ".join(f"{amount:g} {name}" for name, amount in need.items() if amount)
+    has = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in need)
+    return (
+        f"resources: a run asks for {experiment.workers} x ({asked}), and Ray has {has} on {len(nodes)} "
+        f"machine{'s' if len(nodes) > 1 else ''}; lower experiment.workers or experiment.resources"
+    )

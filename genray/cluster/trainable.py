@@ -1,0 +1,64 @@
+"""A Tune trial: one actor that does one run after the other (`reuse_actors`), so that a run costs no process start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from genray.cluster.lane import GroupLane, Lane, LocalLane
+from genray.cluster.work import Final, Shared, Task
+from genray.config import Experiment
+from genray.files import parse_yaml
+
+
+class Given:
+    """References to what lies in the object store. The test split's is opened by finalists alone."""
+
+    def __init__(self, shared: ray.ObjectRef, final: ray.ObjectRef) -> None:
+        self.shared, self.final = shared, final
+
+
+class Trial(tune.Trainable):
+    """`config` is one job: {"run", "experiment" as YAML, "finalist"}. Each step is one row, and the last says how it
+    ended: {"kind": "row" | "done" | "failed", "row", "reason"}."""
+
+    def setup(self, config: dict[str, Any], given: Given) -> None:
+        task = as_task(config)
+        self._lane: Lane
+        if task.experiment.workers == 1:
+            self._lane = LocalLane(ray.get(given.shared), lambda: _fetch(given.final))
+        else:
+            storage = Path(self._storage.storage_fs_path) / "groups"
+            self._lane = GroupLane(given.shared, given.final, task.experiment, storage)
+        self._lane.start(task)
+
+    def step(self) -> dict[str, Any]:
+        event = self._lane.next()
+        if event.kind == "died":
+            raise RuntimeError(event.reason)  # ends this process; Tune begins the run again in another
+        return {"kind": event.kind, "row": event.row, "reason": event.reason, "done": event.kind != "row"}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._lane.stop()
+        self._lane.start(as_task(new_config))
+        return True
+
+    def cleanup(self) -> None:
+        self._lane.close()
+
+
+def as_config(run: str, experiment: Experiment, finalist: bool) -> dict[str, Any]:
+    return {"run": run, "experiment": experiment.to_yaml(), "finalist": finalist}
+
+
+def as_task(config: dict[str, Any]) -> Task:
+    experiment = Experiment.parse(parse_yaml(config["experiment"], config["run"]))
+    return Task(config["run"], experiment, config["finalist"])
+
+
+def _fetch(final: ray.ObjectRef) -> Final:
+    given: Final = ray.get(final)
+    return given

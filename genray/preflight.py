@@ -1,0 +1,53 @@
+"""What can be known to fail once the data is there, refused before the first step is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from genray import metrics
+from genray.config import Experiment
+from genray.data.batches import check_batch_size
+from genray.data.spec import Split, TrainingData
+from genray.errors import UserError, nearest
+from genray.metrics.base import Context, FeatureSet
+from genray.models.base import GenerativeModel, build
+from genray.space import Sweep
+
+_NUM_PROBED = 64  # images; enough for every metric to have a value
+
+
+def check_sweep(sweep: Sweep, data: TrainingData) -> None:
+    """Every end of every range on this data, and every objective on every model."""
+    for experiment in sweep.probes():
+        check_experiment(experiment, data)
+    for name in sweep.models:
+        experiment = sweep.first_experiment(name)
+        model = build(experiment.model, data.spec, experiment.seed)
+        for objective in sweep.objective:
+            if objective.metric != "train_seconds":
+                _check_objective(objective.metric, name, model, experiment.metrics, data)
+
+
+def check_experiment(experiment: Experiment, data: TrainingData) -> None:
+    """The batch size, that the model can be built for such images, and the names of its phases."""
+    check_batch_size(experiment.batch_size, len(data.train))
+    known = [phase.name for phase in build(experiment.model, data.spec, experiment.seed).phases()]
+    for name in experiment.optimizer.phases:
+        if name not in known:
+            raise UserError(f"optimizer.phases: {name!r} is no phase of {experiment.model.name}{nearest(name, known)}")
+
+
+def _check_objective(
+    score: str, name: str, model: GenerativeModel, metric_names: Iterable[str], data: TrainingData
+) -> None:
+    """Computes the score once: a metric alone knows what it needs of a model."""
+    [metric] = [metric for metric in map(metrics.load, metric_names) if score in metric.SCORES]
+    split = Split(data.validation.images[:_NUM_PROBED], None)
+    features = FeatureSet(*np.random.default_rng(0).random((2, len(split), 8), dtype=np.float32))
+    context = Context(features, features, split, model.eval(), seed=0, device=torch.device("cpu"))
+    with torch.no_grad():
+        if score not in metric.compute(context):
+            raise UserError(f"objective: {name} has no {score!r}; search for another score, or leave {name} out of models")

@@ -1,0 +1,260 @@
+"""A sweep: which models, over which ranges, how they are searched and how the best are judged. Checked before it starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_serializer, model_validator
+
+from genray import files, metrics, models
+from genray.config import Experiment, Strict, with_values
+from genray.distributions import Choice, Distribution, Value
+from genray.errors import UserError, nearest
+
+SAMPLERS = ("tpe", "random", "grid", "nsga2")
+
+_NOT_SEARCHED = {  # what all trials of all models must share
+    "dataset": "trials would not be compared on the same images",
+    "image_size": "trials would not be compared on the same images",
+    "metrics": "trials would not be judged alike",
+    "num_samples": "trials would not be judged alike",
+    "epochs": "trials would not have the same budget",
+    "evaluate_every": "trials would not be stopped by the same rule",
+    "checkpoint_every": "it does not change the result",
+    "workers": "trials would not have the same machines",
+    "resources": "trials would not have the same machines",
+    "model.name": "models are named under `models`",
+    "model": "its keys are searched one by one, model.hidden for example",
+}
+
+
+class Objective(Strict):
+    """What is searched for, on the validation split: a score, or `train_seconds`."""
+
+    metric: str
+    mode: Literal["min", "max"] = "min"
+
+    @property
+    def key(self) -> str:
+        """Its name in a row of metrics.jsonl."""
+        return self.metric if self.metric == "train_seconds" else f"validation/{self.metric}"
+
+    @property
+    def direction(self) -> Literal["minimize", "maximize"]:
+        return "minimize" if self.mode == "min" else "maximize"
+
+
+def _known_sampler(value: object) -> object:
+    if value not in SAMPLERS:
+        raise ValueError(f"{value!r} is not a sampler{nearest(str(value), SAMPLERS)}")
+    return value
+
+
+class Optuna(Strict):
+    sampler: Annotated[Literal["tpe", "random", "grid", "nsga2"], BeforeValidator(_known_sampler)] = "tpe"
+    seed: NonNegativeInt = 0
+
+
+class Asha(Strict):
+    """Asynchronous successive halving (Li et al. 2020): at epochs grace, grace·r, grace·r² … the best 1/r go on."""
+
+    grace_epochs: PositiveInt = 5
+    reduction: int = Field(default=3, ge=2)
+
+
+class Median(Strict):
+    """Stops a trial that is worse than the median of the earlier ones at the same epoch."""
+
+    grace_epochs: PositiveInt = 5
+    startup_trials: PositiveInt = 4  # that are never stopped
+
+
+class Scheduler(Strict):
+    """Early stopping within one model: one of the two."""
+
+    asha: Asha | None = None
+    median: Median | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.asha is None) == (self.median is None):
+            raise ValueError("scheduler takes one of {asha: {...}}, {median: {...}} and none")
+        return self
+
+
+def _scheduler_or_none(value: object) -> object:
+    if isinstance(value, str):
+        if value != "none":
+            raise ValueError(f"{value!r} is not a scheduler{nearest(value, ['asha: {}', 'median: {}', 'none'])}")
+        return None
+    if isinstance(value, Mapping):
+        return {key: {} if inner is None else inner for key, inner in value.items()}
+    return value
+
+
+class Finalists(Strict):
+    """The best configuration of each model, trained again with fresh seeds and scored on the test split."""
+
+    seeds: PositiveInt = 5
+
+
+Search = dict[str, Distribution]
+
+
+class Sweep(Strict):
+    """`experiment` is what all trials share, without `model.name`; `search` is over every model; `model_search` adds
+    ranges for one model, or replaces them.
+    """
+
+    name: str = Field(default="sweep", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    experiment: dict[str, Any] = {}
+    models: tuple[str, ...] = Field(min_length=1)
+    search: Search = {}
+    model_search: dict[str, Search] = {}
+    objective: Annotated[
+        tuple[Objective, ...],
+        Field(min_length=1, max_length=2),
+        BeforeValidator(lambda value: [value] if isinstance(value, Mapping | Objective) else value),
+    ] = (Objective(metric="frechet"),)
+    trials: PositiveInt | None = None  # a model; None, with the grid sampler: the whole grid
+    optuna: Optuna = Optuna()
+    scheduler: Annotated[Scheduler | None, BeforeValidator(_scheduler_or_none)] = None
+    finalists: Finalists = Finalists()
+    lanes: PositiveInt | None = None  # trials at once; None: as many as the machine holds
+    max_failures: NonNegativeInt = 1  # times that a trial whose process died is begun again, from its checkpoint
+
+    @classmethod
+    def load(cls, path: Path | str, overrides: Mapping[str, Any] | None = None) -> Self:
+        """A YAML file with values set on top: {"experiment.epochs": 5, "search.model.hidden": {"choice": [64]}}."""
+        tree = files.read_yaml(Path(path))
+        for key, value in (overrides or {}).items():
+            tree = _with_value(tree, key, value)
+        return cls.parse(tree, str(path))
+
+    @field_serializer("objective")
+    def _one_or_list(self, objective: tuple[Objective, ...]) -> Any:
+        plain = [o.plain() for o in objective]
+        return plain[0] if len(plain) == 1 else plain
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._check_models()
+        self._check_rules()
+        for experiment in self.probes():
+            self._check_objective(experiment)
+        return self
+
+    def _check_models(self) -> None:
+        for name in (*self.models, *self.model_search):
+            if name not in models.names():
+                raise ValueError(f"models: {name!r} is not a model{nearest(name, models.names())}")
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models: each stands once, got {', '.join(self.models)}")
+        for name in self.model_search:
+            if name not in self.models:
+                raise ValueError(f"model_search: {name!r} is not among models{nearest(name, self.models)}")
+        if isinstance(model := self.experiment.get("model", {}), Mapping) and "name" in model:
+            raise ValueError("experiment.model.name: models are named under `models`; remove it")
+
+    def _check_rules(self) -> None:
+        for key in {key for model in self.models for key in self.space(model)}:
+            for fixed, reason in _NOT_SEARCHED.items():
+                if key == fixed or (fixed != "model" and key.startswith(f"{fixed}.")):
+                    raise ValueError(f"search: {key!r} cannot be searched: {reason}; set experiment.{key} instead")
+        if len(self.objective) == 2 and self.scheduler is not None:
+            raise ValueError("scheduler must be none with two objectives, of which neither alone says what to stop")
+        if self.optuna.sampler == "grid":
+            self._check_grid()
+        elif self.trials is None:
+            raise ValueError("trials is required with every sampler but grid; set how many a model gets")
+
+    def _check_grid(self) -> None:
+        sizes = {model: self.grid_size(model) for model in self.models}
+        if self.trials is None and len(set(sizes.values())) > 1:
+            raise ValueError(f"trials is required where models' grids differ in size, as here: {sizes}")
+        small = min(sizes, key=lambda model: sizes[model])
+        if self.trials is not None and self.trials > sizes[small]:
+            raise ValueError(f"trials must be <= the points of the grid, got trials={self.trials}, {small}={sizes[small]}")
+
+    def _check_objective(self, experiment: Experiment) -> None:
+        known = {"train_seconds"}.union(*(metrics.load(name).SCORES for name in experiment.metrics))
+        for objective in self.objective:
+            if objective.metric not in known:
+                raise ValueError(f"objective: no metric of the experiment gives {objective.metric!r}{nearest(objective.metric, known)}")
+
+    @property
+    def num_trials(self) -> int:
+        """Trials of each model."""
+        return self.trials or self.grid_size(self.models[0])
+
+    @property
+    def epochs(self) -> int:
+        return self.first_experiment(self.models[0]).epochs
+
+    def space(self, model: str) -> Search:
+        """All that is searched for one model, in the order of names, which does not depend on how the YAML is written."""
+        return dict(sorted((self.search | self.model_search.get(model, {})).items()))
+
+    def grid(self, model: str) -> dict[str, tuple[Value, ...]]:
+        """The values of each key, for the grid sampler."""
+        grids = {}
+        for key, distribution in self.space(model).items():
+            if (values := distribution.grid()) is None:
+                raise ValueError(f"search: {key!r} is continuous, which a grid cannot hold; give it a step or a choice")
+            grids[key] = values
+        return grids
+
+    def grid_size(self, model: str) -> int:
+        return math.prod(len(values) for values in self.grid(model).values())
+
+    def experiment_of(self, model: str, params: Mapping[str, Value], *, seed: int | None = None) -> Experiment:
+        """The experiment of one trial. `seed` replaces the trial's own, for a finalist."""
+        values = {"model.name": model, **params} | ({} if seed is None else {"seed": seed})
+        return Experiment.parse(with_values(self.experiment, values))
+
+    def first_experiment(self, model: str) -> Experiment:
+        """At the first end of every range: a member of the space."""
+        return self.experiment_of(model, {key: d.probes()[0] for key, d in self.space(model).items()})
+
+    def probes(self) -> Iterator[Experiment]:
+        """For each model, the ends of every range and a point inside it, the other keys at their first end."""
+        for model in self.models:
+            space = self.space(model)
+            first = {key: distribution.probes()[0] for key, distribution in space.items()}
+            points = [("experiment", first)]
+            points += [(f"search: {key}", first | {key: value}) for key, d in space.items() for value in d.probes()[1:]]
+            for where, point in points:
+                try:
+                    yield self.experiment_of(model, point)
+                except UserError as error:
+                    raise ValueError(f"{where} ({model}): {error}") from None
+
+    def finalist_seeds(self) -> tuple[int, ...]:
+        """Fresh: above every seed that the search can use."""
+        used = [self.first_experiment(self.models[0]).seed]
+        for model in self.models:
+            if (searched := self.space(model).get("seed")) is not None:
+                used += [int(value) for value in searched.probes() if value is not None]
+        return tuple(range(max(used) + 1, max(used) + 1 + self.finalists.seeds))
+
+
+def _with_value(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """`with_values`, for keys of a search too, which hold dots: search.model.hidden, model_search.vae.model.hidden."""
+    parts = key.split(".")
+    depth = {"search": 1, "model_search": 2}.get(parts[0], len(parts) - 1)
+    path = [*parts[:depth], ".".join(parts[depth:])]
+    if not path[-1]:
+        raise UserError(f"--set {key}: name what is searched, {key}.model.hidden for example")
+    return _set(tree, path, value, key)
+
+
+def _set(tree: Mapping[str, Any], path: list[str], value: Any, key: str) -> dict[str, Any]:
+    if len(path) == 1:
+        return {**tree, path[0]: value}
+    inner = tree.get(path[0]) or {}
+    if not isinstance(inner, Mapping):
+        raise UserError(f"--set {key}: {path[0]!r} holds a value, not a group of keys")
+    return {**tree, path[0]: _set(inner, path[1:], value, key)}
