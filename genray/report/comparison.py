@@ -1,0 +1,189 @@
+"""The comparison as data: what comparison.json holds, and what every table, sentence and page is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from optuna.trial import TrialState
+
+from genray import metrics
+from genray.report.collect import Collection, Entry, Group
+from genray.report.intervals import best_first, beyond, summarize
+from genray.report.search import Search
+
+Comparison = dict[str, Any]
+
+
+def build(collection: Collection) -> Comparison:
+    """The contract's keys (`rows`, `floor`, `budget`, …), best row first, and `notes` on what weakens a conclusion."""
+    entries = collection.entries
+    first = entries[0].result
+    notes = list(collection.notes)
+    rows = [_row(g, _searches(collection, g.model), notes) for g in collection.groups]
+    floor = _floor(entries)
+    primary = _primary(collection, rows)
+    ordered = best_first(rows, primary, better(primary))
+    ordered += [row for row in rows if row not in ordered]
+    comparison: Comparison = {
+        "dataset": entries[0].run.experiment.dataset,
+        "fingerprint": first.get("fingerprint"),
+        "split": first["split"],
+        "primary": primary,
+        "num_samples": first["num_samples"],
+        "versions": _versions(entries),
+        "commit": agreed(entry.result.get("commit") for entry in entries),
+        "device": agreed(entry.result.get("device") for entry in entries),
+        "budget": _budget(collection),
+        "extractor": first.get("extractor"),
+        "floor": floor,
+        "rows": ordered,
+        "without_result": collection.missing,
+    }
+    notes += _differences(comparison) + _below_floor(comparison)
+    return comparison | {"notes": notes}
+
+
+def better(metric: str) -> str:
+    """`lower`, `higher` or another word, for a metric that has no better end or is not known here."""
+    score = metrics.scores().get(metric)
+    return score.better if score else "none"
+
+
+def metric_names(comparison: Mapping[str, Any]) -> list[str]:
+    """Of any row, the primary one first, the others in the order of the metrics' own list."""
+    present = {name for row in comparison["rows"] for name in row["metrics"]}
+    order = dict.fromkeys([comparison["primary"], *metrics.scores()])
+    rank = {name: i for i, name in enumerate(order)}
+    return sorted(present, key=lambda name: (rank.get(name, len(rank)), name))
+
+
+def agreed(values: Iterable[Any]) -> Any:
+    """The value on which all agree; where they do not, all values as one text; None where there is none."""
+    distinct = list(dict.fromkeys(value for value in values if value is not None))
+    if len(distinct) <= 1:
+        return distinct[0] if distinct else None
+    return ", ".join(sorted(map(str, distinct)))
+
+
+def _row(group: Group, searches: Sequence[Search], notes: list[str]) -> dict[str, Any]:
+    entries = group.entries
+    trials = [trial for search in searches for trial in search.trials]
+    return {
+        "label": group.label,
+        "model": group.model,
+        "sampled_from": group.sampled_from,
+        "seeds": [entry.seed for entry in entries],
+        "trials": len(trials) if searches else None,
+        "pruned_trials": sum(trial.state is TrialState.PRUNED for trial in trials) if searches else None,
+        "failed_trials": sum(trial.state is TrialState.FAIL for trial in trials) if searches else None,
+        "num_parameters": entries[0].result["num_parameters"],
+        "train_seconds": fmean(entry.result["train_seconds"] for entry in entries),
+        "test_reads": [entry.result.get("test_reads") for entry in entries],
+        "config": entries[0].config,
+        "metrics": _metrics(group, notes),
+        "runs": [str(entry.run.path) for entry in entries],
+    }
+
+
+def _metrics(group: Group, notes: list[str]) -> dict[str, Any]:
+    """Summaries of the metrics that every run has: a mean over those that happen to be numbers would be another thing."""
+    names = dict.fromkeys(name for entry in group.entries for name in entry.result["metrics"])
+    summaries = {}
+    for name in names:
+        values = [entry.metrics[name] for entry in group.entries if name in entry.metrics]
+        if len(values) == len(group.entries):
+            summaries[name] = summarize(values)
+        else:
+            notes.append(f"{group.label}: {name} is a number in {len(values)} of {len(group.entries)} runs and is left out.")
+    return summaries
+
+
+def _searches(collection: Collection, model: str) -> list[Search]:
+    return [sweep.searches[model] for sweep in collection.sweeps if model in sweep.searches]
+
+
+def _primary(collection: Collection, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The metric that the sweep searched for; else the Fréchet distance; else the first that there is."""
+    present = [name for row in rows for name in row["metrics"]]
+    searched = [o.metric for s in collection.sweeps for search in s.searches.values() for o in search.objectives]
+    wanted = [name for name in (*searched, "frechet", *present) if name in present]
+    return wanted[0] if wanted else "frechet"
+
+
+def _floor(entries: Sequence[Entry]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for entry in entries:
+        merged = (entry.result.get("floor") or {}) | merged
+    return merged
+
+
+def _versions(entries: Sequence[Entry]) -> dict[str, Any]:
+    names = dict.fromkeys(name for entry in entries for name in entry.result.get("versions") or {})
+    return {name: agreed((entry.result.get("versions") or {}).get(name) for entry in entries) for name in names}
+
+
+def _budget(collection: Collection) -> dict[str, Any]:
+    """What each model was given, and what was spent over all. `None` where runs came without a sweep."""
+    settings = [sweep.settings for sweep in collection.sweeps]
+    searches = [search for sweep in collection.sweeps for search in sweep.searches.values()]
+    entries = collection.entries
+    return {
+        "trials": agreed(s.get("trials") for s in settings),
+        "epochs": agreed(entry.run.experiment.epochs for entry in entries),
+        "seeds": agreed(len(group.entries) for group in collection.groups),
+        "sampler": agreed((s.get("optuna") or {}).get("sampler") for s in settings),
+        "scheduler": agreed(_scheduler(s) for s in settings),
+        "search_seconds": round(sum(s.seconds for s in searches), 3) if searches else None,
+        "train_seconds": round(sum(entry.result["train_seconds"] for entry in entries), 3),
+    }
+
+
+def _scheduler(settings: Mapping[str, Any]) -> str:
+    """`asha (grace_epochs 5, reduction 3)`"""
+    options = {name: value for name, value in (settings.get("scheduler") or {}).items() if value is not None}
+    return "; ".join(f"{name} ({', '.join(f'{k} {v}' for k, v in o.items())})" for name, o in options.items()) or "none"
+
+
+def _differences(comparison: Mapping[str, Any]) -> list[str]:
+    """Budgets that were not the same for all, versions that were mixed."""
+    notes, rows = [], comparison["rows"]
+    for key, what in (("epochs", "trained for different numbers of epochs"), ("seeds", "run with different numbers of seeds")):
+        if isinstance(value := comparison["budget"][key], str):
+            notes.append(f"The rows were {what} ({value}).")
+    if len({row["trials"] for row in rows}) > 1:
+        counts = ", ".join(f"{row['label']}: {_or_none(row['trials'])}" for row in rows)
+        notes.append(f"The rows were searched with different numbers of trials ({counts}).")
+    mixed = [name for name, value in comparison["versions"].items() if ", " in str(value)]
+    if ", " in str(comparison["commit"]):
+        mixed.append("commit")
+    if mixed:
+        notes.append(f"The runs were made with different versions ({', '.join(mixed)}).")
+    if single := [row["label"] for row in rows if len(row["seeds"]) < 2]:
+        notes.append(f"One seed only, so no interval: {', '.join(single)}.")
+    notes += [f"{model} has no row: {reason}." for model, reason in comparison["without_result"].items()]
+    return notes
+
+
+def _or_none(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _below_floor(comparison: Mapping[str, Any]) -> list[str]:
+    """Scores that are better than real images get. A distance between distributions cannot honestly be."""
+    notes = []
+    for name, floor in comparison["floor"].items():
+        direction = better(name)
+        labels = [
+            row["label"]
+            for row in comparison["rows"]
+            if name in row["metrics"] and beyond(row["metrics"][name], floor, direction)
+        ]
+        if labels and direction == "lower":
+            why = "such a model has memorized training images, or the metric is wrong"
+            notes.append(f"{', '.join(labels)}: {name} lies below the floor of real images by more than its interval; {why}.")
+        elif labels:
+            why = "samples that keep to where images are densest can do that; look at recall and coverage beside it"
+            notes.append(f"{', '.join(labels)}: {name} lies above that of real images by more than its interval; {why}.")
+    return notes

@@ -1,0 +1,81 @@
+"""The page: one file that opens without a network and asks for nothing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from genray.report import plots, tables, view, words
+from genray.report.collect import Collection
+from genray.report.comparison import metric_names
+
+
+def render(comparison: Mapping[str, Any], collection: Collection, *, paths: Sequence[Path], out: Path) -> str:
+    """The whole page. `paths` are the runs as the user named them, `out` is where the page will lie."""
+    looks = plots.styles([group.label for group in collection.groups])
+    groups = sorted(collection.groups, key=lambda g: [row["label"] for row in comparison["rows"]].index(g.label))
+    curves = plots.learning_curves(groups, metric_names(comparison), looks)
+    searches, figures = view.searches(collection, looks, out)
+    figures |= {f"curve-{metric}": figure for metric, figure in curves.items()}
+    environment = Environment(
+        loader=PackageLoader("genray.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment.get_template("page.html").render(
+        comparison=comparison,
+        budget=_budget(comparison["budget"]),
+        verdicts=words.verdicts(comparison),
+        grid=tables.grid(comparison),
+        costs=[tables.cost(row) for row in comparison["rows"]],
+        cost_heads=tables.COST_HEADS,
+        strips=view.intervals(comparison, looks),
+        gallery=view.galleries(collection, comparison),
+        curves=[(metric, words.title(metric), view.direction(metric)) for metric in curves],
+        searches=searches,
+        runs=view.runs(comparison, out),
+        looks={row["label"]: looks[row["label"]] for row in comparison["rows"]},
+        commands=_commands(collection, paths, out),
+        figures=figures,
+        title_of=words.title,
+        css=_inline("page.css"),
+        script=_inline("page.js"),
+        plotly=Markup(get_plotlyjs()) if figures else "",  # noqa: S704  the installed package's own file
+    )
+
+
+def _inline(name: str) -> Markup:
+    return Markup(resources.files("genray.report").joinpath(name).read_text(encoding="utf-8"))  # noqa: S704  our own file
+
+
+def _budget(budget: Mapping[str, Any]) -> dict[str, str]:
+    """What a model was given, in words; what is not known is left out."""
+    entries = {
+        "Trials a model": budget["trials"],
+        "Search": budget["sampler"],
+        "Early stopping": budget["scheduler"],
+        "Epochs at most": budget["epochs"],
+        "Seeds of the best": budget["seeds"],
+        "Time of all trials": None if budget["search_seconds"] is None else words.duration(budget["search_seconds"]),
+        "Time of the runs compared": words.duration(budget["train_seconds"]),
+    }
+    return {name: str(value) for name, value in entries.items() if value is not None}
+
+
+def _commands(collection: Collection, paths: Sequence[Path], out: Path) -> list[tuple[str, str]]:
+    """(what it does, command) to get this page, its sweeps and one of its runs again."""
+    given = " ".join(shlex.quote(str(path)) for path in paths)
+    commands = [("This page from the same runs", f"genray compare {given} --out {shlex.quote(str(out))}")]
+    for sweep in collection.sweeps:
+        name = shlex.quote(str(sweep.path / "sweep.yaml"))
+        commands.append(("The whole sweep again", f"genray sweep {name} --out FOLDER"))
+    run = collection.entries[0].run
+    config = shlex.quote(str(run.path / "experiment.yaml"))
+    commands.append(("One run again", f"genray train {run.experiment.model.name} --config {config} --out FOLDER"))
+    return commands

@@ -1,0 +1,39 @@
+"""Pictures as text that a page can hold, small enough that it opens at once and can be sent by mail."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from genray.errors import UserError
+
+SMALLEST_SIDE = 256  # pixels: no picture is made smaller than this
+
+
+def data_uri(path: Path, limit: int) -> str | None:
+    """A PNG file as a data URI; as WebP, and smaller, where it has more than `limit` bytes. None where it is not there."""
+    if not path.is_file():
+        return None
+    try:
+        with Image.open(path) as picture:
+            if picture.format == "PNG" and path.stat().st_size <= limit:
+                return _uri("image/png", path.read_bytes())
+            picture = picture.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"{path} is not a picture ({error}); run `genray evaluate {path.parent}`") from None
+    while len(content := _webp(picture)) > limit and min(picture.size) > SMALLEST_SIDE:
+        picture = picture.resize((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)), Image.Resampling.LANCZOS)
+    return _uri("image/webp", content)
+
+
+def _webp(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="WEBP", quality=82)
+    return buffer.getvalue()
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

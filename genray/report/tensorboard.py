@@ -1,0 +1,58 @@
+"""The final table and a wall of samples, where `tensorboard --logdir` finds them."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from genray.report.collect import Collection
+from genray.report.tables import markdown
+from genray.report.view import typical
+
+SUFFIX = ".comparison"  # of our own event files, which a later comparison replaces
+SIDE = 320  # pixels of one picture on the wall
+CAPTION = 28  # pixels above it
+
+
+def write(comparison: Mapping[str, Any], collection: Collection, out: Path) -> None:
+    """One event file in `out`. It takes the place of those that an earlier comparison wrote, and of no other."""
+    from tensorboardX import SummaryWriter  # takes two seconds
+
+    with tempfile.TemporaryDirectory(dir=out, prefix=".events") as folder:
+        with SummaryWriter(folder, filename_suffix=SUFFIX) as writer:
+            writer.add_text("comparison", markdown(comparison))
+            if (picture := wall(comparison, collection)) is not None:
+                writer.add_image("comparison/samples", picture, dataformats="HWC")
+        for old in out.glob(f"events.out.tfevents.*{SUFFIX}"):
+            old.unlink()
+        for new in Path(folder).iterdir():
+            os.replace(new, out / new.name)
+
+
+def wall(comparison: Mapping[str, Any], collection: Collection) -> NDArray[np.uint8] | None:
+    """Real images and every row's samples side by side, named, uint8 (H, W, 3); None where there are none."""
+    groups = {group.label: group for group in collection.groups}
+    chosen = {row["label"]: typical(groups[row["label"]], comparison["primary"]).run.path for row in comparison["rows"]}
+    real = next((e.run.path / "real.png" for e in collection.entries if (e.run.path / "real.png").is_file()), None)
+    pictures = ([("real images", real)] if real else []) + [
+        (label, path / "samples.png") for label, path in chosen.items() if (path / "samples.png").is_file()
+    ]
+    if not pictures:
+        return None
+    canvas = Image.new("RGB", (SIDE * len(pictures), SIDE + CAPTION), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=16)
+    for i, (label, path) in enumerate(pictures):
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            tile = image.convert("RGB")
+        tile.thumbnail((SIDE - 8, SIDE - 8))
+        draw.text((i * SIDE + 4, 4), label, fill="black", font=font)
+        canvas.paste(tile, (i * SIDE + 4, CAPTION))
+    return np.asarray(canvas)

@@ -1,0 +1,186 @@
+"""The parts of the page as plain values, which the template only has to lay out."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+from optuna.trial import FrozenTrial, TrialState
+
+from genray.report import plots, words
+from genray.report.collect import Collection, Entry, Group
+from genray.report.comparison import better, metric_names
+from genray.report.intervals import bounds
+from genray.report.pictures import data_uri
+from genray.report.plots import Style, short
+from genray.report.search import FEWEST_FOR_IMPORTANCE, Search, epochs_of, last_values, reason_of
+
+PICTURE_BYTES = 1_800_000  # of all pictures together; Plotly takes 4.8 MB of a page that should stay below 8
+
+View = dict[str, Any]
+
+
+def link(path: Path, out: Path) -> str:
+    """A relative address, which holds when the sweep's folder moves with its comparison inside."""
+    return quote(os.path.relpath(path, out.absolute()))
+
+
+def intervals(comparison: Mapping[str, Any], looks: Mapping[str, Style]) -> list[View]:
+    """For each metric a strip of axis: a line a row with its interval, mean and seeds, and a band for the floor.
+    Places are in per cent of the axis."""
+    return [_strip(name, comparison, looks) for name in metric_names(comparison)]
+
+
+def _strip(metric: str, comparison: Mapping[str, Any], looks: Mapping[str, Style]) -> View:
+    rows = [row for row in comparison["rows"] if metric in row["metrics"]]
+    floor = comparison["floor"].get(metric)
+    shown = [row["metrics"][metric] for row in rows] + ([floor] if floor else [])
+    values = [v for estimate in shown for v in (*bounds(estimate), *(estimate.get("values") or []))]
+    log = min(values) > 0 and max(values) > plots.LOG_FROM * min(values)
+    ends = [math.log(v) if log else v for v in (min(values), max(values))]
+    margin = 0.05 * (ends[1] - ends[0]) or 0.5 * abs(ends[0]) or 0.5
+    low, high = ends[0] - margin, ends[1] + margin
+
+    def place(value: float) -> float:
+        return round(100 * ((math.log(value) if log else value) - low) / (high - low), 2)
+
+    def mark(estimate: Mapping[str, Any]) -> View:
+        left, right = map(place, bounds(estimate))
+        text = words.estimate(estimate["mean"], estimate.get("ci95"))
+        return {"left": left, "width": round(right - left, 2), "mean": place(estimate["mean"]), "text": text}
+
+    lines = [
+        {"label": r["label"], **looks[r["label"]], **mark(m := r["metrics"][metric]), "seeds": [place(v) for v in m["values"]]}
+        for r in rows
+    ]
+    return {
+        "metric": metric,
+        "title": words.title(metric),
+        "direction": words.DIRECTIONS.get(better(metric), "neither end is better by itself"),
+        "arrow": words.ARROWS.get(better(metric), ""),
+        "unit": words.unit(metric),
+        "summary": words.summary(metric),
+        "source": words.source(metric),
+        "rows": lines,
+        "floor": mark(floor) if floor else None,
+        "low": words.number(math.exp(low) if log else low),
+        "high": words.number(math.exp(high) if log else high),
+        "log": log,
+    }
+
+
+def typical(group: Group, metric: str) -> Entry:
+    """The run whose score is the median of the row's: neither the luckiest seed nor the unluckiest."""
+    ranked = sorted(group.entries, key=lambda entry: entry.metrics.get(metric, math.inf))
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def galleries(collection: Collection, comparison: Mapping[str, Any]) -> View:
+    """Samples beside real images, and reconstructions, of each row's typical run."""
+    groups = {group.label: group for group in collection.groups}
+    chosen = [(row["label"], typical(groups[row["label"]], comparison["primary"])) for row in comparison["rows"]]
+    limit = PICTURE_BYTES // (2 * len(chosen) + 1)
+    reals = (data_uri(entry.run.path / "real.png", limit) for entry in collection.entries)
+    real = next((uri for uri in reals if uri), None)
+    view: View = {"real": real}
+    for name in ("samples", "reconstructions"):
+        pictures = [(label, entry, data_uri(entry.run.path / f"{name}.png", limit)) for label, entry in chosen]
+        view[name] = [
+            {"label": label, "seed": entry.seed, "of": len(groups[label].entries), "uri": uri}
+            for label, entry, uri in pictures
+            if uri
+        ]
+        view[f"no_{name}"] = [label for label, _, uri in pictures if not uri]
+    return view
+
+
+def searches(collection: Collection, looks: Mapping[str, Style], out: Path) -> tuple[list[View], dict[str, plots.Figure]]:
+    """For each study: counts, best configuration, importances and trials; and its figures by name."""
+    views, figures = [], dict[str, plots.Figure]()
+    for i, sweep in enumerate(collection.sweeps):
+        for model, search in sweep.searches.items():
+            if not search.trials:
+                continue
+            color = _color(model, collection, looks)
+            view = _search(search, sweep.path, out) | {"sweep": sweep.settings.get("name"), "color": color}
+            for kind, figure in (
+                ("parallel", plots.parallel_coordinates(search, color)),
+                ("pareto", plots.pareto(search, color)),
+            ):
+                if figure is not None:
+                    view[kind] = f"{kind}-{i}-{model}"
+                    figures[view[kind]] = figure
+            views.append(view)
+    return views, figures
+
+
+def _color(model: str, collection: Collection, looks: Mapping[str, Style]) -> str:
+    own = [group.label for group in collection.groups if group.model == model]
+    return looks[own[0]]["color"] if own else plots.GREY
+
+
+def _search(search: Search, folder: Path, out: Path) -> View:
+    importances, num_trials, epoch = search.importances()
+    best = search.best
+    states = {state.name.lower(): search.count(state) for state in TrialState}
+    parameters = list(search.distributions)
+    return {
+        "model": search.model,
+        "states": {name: count for name, count in states.items() if count},
+        "num_trials": len(search.trials),
+        "seconds": words.duration(search.seconds),
+        "objectives": [words.title(objective.metric) for objective in search.objectives],
+        "best": [(name, _value(value)) for name, value in best.params.items()] if best else [],
+        "best_number": best.number if best else None,
+        "failure": search.failure,
+        "importances": [(short(name), name, round(100 * float(share), 1)) for name, share in importances.items()],
+        "importance_trials": num_trials,
+        "importance_epoch": epoch,
+        "fewest": FEWEST_FOR_IMPORTANCE,
+        "parameters": [(name, short(name)) for name in parameters],
+        "trials": [_trial(trial, search, parameters, folder, out) for trial in search.trials],
+        "width": 110 * (len(parameters) + len(search.objectives) + 1),
+    }
+
+
+def _trial(trial: FrozenTrial, search: Search, parameters: Sequence[str], folder: Path, out: Path) -> View:
+    run = folder / str(trial.user_attrs["run"]) if "run" in trial.user_attrs else None
+    ends = [*last_values(trial), *[None] * len(search.objectives)][: len(search.objectives)]
+    return {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "best": search.best is not None and trial.number == search.best.number,
+        "values": [words.number(value) if value is not None else "–" for value in ends],
+        "epochs": "–" if (epochs := epochs_of(trial)) is None else epochs,
+        "seconds": words.duration(trial.duration.total_seconds()) if trial.duration else "–",
+        "parameters": [_value(trial.params[name]) if name in trial.params else "–" for name in parameters],
+        "reason": reason_of(trial),
+        "link": link(run, out) if run is not None and run.is_dir() else None,
+    }
+
+
+def _value(value: Any) -> str:
+    return words.number(value) if isinstance(value, float) else str(value)
+
+
+def runs(comparison: Mapping[str, Any], out: Path) -> list[View]:
+    """For each row its runs, configuration, and what it cost."""
+    return [
+        {
+            "label": row["label"],
+            "sampled_from": row["sampled_from"],
+            "runs": [(seed, link(Path(run), out)) for seed, run in zip(row["seeds"], row["runs"], strict=True)],
+            "reads": sorted({reads for reads in row["test_reads"] if reads is not None}),
+            "config": yaml.safe_dump(row["config"], sort_keys=False),
+        }
+        for row in comparison["rows"]
+    ]
+
+
+def direction(metric: str) -> str:
+    return words.DIRECTIONS.get(better(metric), "")

@@ -1,0 +1,124 @@
+"""Numbers and conclusions as a person reads them. Every sentence is derived from means and intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genray import metrics
+from genray.report.comparison import better, metric_names
+from genray.report.intervals import best_first, overlap
+
+# Spelling that a key cannot carry; any other key is shown with its underscores as spaces.
+SPELLING = {"frechet": "Fréchet distance", "kernel": "Kernel distance", "elbo": "ELBO"}
+ARROWS = {"lower": "↓", "higher": "↑"}
+DIRECTIONS = {"lower": "lower is better", "higher": "higher is better"}
+
+
+def title(metric: str) -> str:
+    return SPELLING.get(metric) or metric.replace("_", " ").capitalize()
+
+
+def in_sentence(metric: str) -> str:
+    """The title inside a sentence: `recall`, but `Fréchet distance` and `ELBO`."""
+    name = title(metric)
+    return name if metric in ("frechet", "elbo") else name[:1].lower() + name[1:]
+
+
+def unit(metric: str) -> str:
+    score = metrics.scores().get(metric)
+    return score.unit if score else ""
+
+
+def summary(metric: str) -> str:
+    score = metrics.scores().get(metric)
+    return score.summary if score else ""
+
+
+def source(metric: str) -> str:
+    score = metrics.scores().get(metric)
+    return score.source if score else ""
+
+
+def number(value: float | None, *, digits: int = 3) -> str:
+    """`digits` significant digits, without an exponent where that stays short: 41,234  0.0213  1.2e-06."""
+    if value is None:
+        return "n/a"
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
+def estimate(mean: float, ci95: float | None) -> str:
+    """`6.18 ± 0.24`: as many decimals as make two digits of the interval; `6.184 ± n/a` where there is none."""
+    if ci95 is None:
+        return f"{number(mean, digits=4)} ± n/a"
+    if ci95 == 0:
+        return f"{number(mean, digits=4)} ± 0"
+    decimals = max(0, 1 - math.floor(math.log10(ci95)))
+    if decimals > 6:
+        return f"{mean:.3e} ± {ci95:.1e}"
+    return f"{mean:,.{decimals}f} ± {ci95:,.{decimals}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """`8.4 s`, `2 min 40 s`, `3 h 12 min`."""
+    if seconds is None:
+        return "n/a"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`"""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Who is best at one metric, and whom the seeds do not tell from the best."""
+
+    metric: str
+    best: str  # label of the row
+    value: str  # `6.18 ± 0.24`
+    tied: tuple[str, ...]  # labels of rows whose interval touches the best one's, from better to worse
+    sentence: str
+
+
+def verdicts(comparison: Mapping[str, Any]) -> list[Verdict]:
+    """For each metric that has a better end, the primary one first."""
+    ranked = [(name, best_first(comparison["rows"], name, better(name))) for name in metric_names(comparison)]
+    return [_verdict(name, rows, comparison) for name, rows in ranked if rows and better(name) in ARROWS]
+
+
+def _verdict(metric: str, rows: Sequence[Mapping[str, Any]], comparison: Mapping[str, Any]) -> Verdict:
+    best, *others = rows
+    mine = best["metrics"][metric]
+    value = estimate(mine["mean"], mine["ci95"])
+    tied = tuple(row["label"] for row in others if overlap(mine, row["metrics"][metric]))
+    known = mine["ci95"] is not None and all(row["metrics"][metric]["ci95"] is not None for row in others)
+    what = f"{'lowest' if better(metric) == 'lower' else 'highest'} {in_sentence(metric)}"
+    if not others:
+        sentence = f"{best['label']} has a {in_sentence(metric)} of {value}{_beside_floor(metric, comparison)}."
+    elif not known:
+        sentence = f"{best['label']} has the {what}, {value}; with one seed there is no interval to tell the models apart by."
+    elif tied:
+        sentence = f"{best['label']} has the {what}, {value}, but its interval overlaps that of {listed(tied)}: these seeds do not tell them apart."
+    else:
+        second = others[0]["metrics"][metric]
+        runner_up = f"{others[0]['label']}, {estimate(second['mean'], second['ci95'])}"
+        sentence = f"{best['label']} has the {what}, {value}; its interval is clear of every other (next: {runner_up})."
+    return Verdict(metric, best["label"], value, tied, sentence)
+
+
+def _beside_floor(metric: str, comparison: Mapping[str, Any]) -> str:
+    floor = comparison["floor"].get(metric)
+    return f"; real images score {estimate(floor['mean'], floor.get('ci95'))}" if floor else ""

@@ -1,0 +1,179 @@
+"""Sweep folders made up on disk, as a sweep would leave them, with a real Optuna journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import yaml
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from sklearn.datasets import load_digits
+
+from genray.config import Experiment, with_values
+from genray.images import grid, save_png
+
+MODELS = ("vae", "gan", "vae_gan", "aae")
+LEVEL = {"vae": 14.0, "gan": 6.2, "vae_gan": 6.6, "aae": 11.0}  # the Fréchet distance that each ends near
+FLOOR = {
+    "frechet": {"mean": 1.1, "ci95": 0.08, "values": [1.0, 1.1, 1.2, 1.1, 1.1]},
+    "kernel": {"mean": 0.0004, "ci95": 0.0003, "values": [0.0004] * 5},
+    "precision": {"mean": 0.94, "ci95": 0.01, "values": [0.94] * 5},
+    "recall": {"mean": 0.95, "ci95": 0.01, "values": [0.95] * 5},
+    "density": {"mean": 1.0, "ci95": 0.02, "values": [1.0] * 5},
+    "coverage": {"mean": 0.97, "ci95": 0.01, "values": [0.97] * 5},
+    "class_entropy": {"mean": 2.29, "ci95": 0.004, "values": [2.29] * 5},
+}
+SETTINGS: dict[str, Any] = {
+    "name": "quickstart",
+    "experiment": {"dataset": "digits", "epochs": 40, "evaluate_every": 5},
+    "models": list(MODELS),
+    "search": {
+        "model.hidden": {"choice": [19, 64, 128]},
+        "optimizer.learning_rate": {"loguniform": [1e-4, 3e-3]},
+        "model.dropout": {"uniform": [0.0, 0.5]},
+    },
+    "model_search": {"vae": {"model.kl_weight": {"loguniform": [0.1, 4.0]}}},
+    "objective": {"metric": "frechet", "mode": "min"},
+    "trials": 8,
+    "optuna": {"sampler": "tpe", "seed": 0},
+    "scheduler": {"asha": {"grace_epochs": 5, "reduction": 3}},
+    "finalists": {"seeds": 5},
+}
+SPACE: dict[str, BaseDistribution] = {
+    "model.hidden": CategoricalDistribution([19, 64, 128]),
+    "optimizer.learning_rate": FloatDistribution(1e-4, 3e-3, log=True),
+    "model.dropout": FloatDistribution(0.0, 0.5),
+}
+
+
+def scores(model: str, rng: np.random.Generator, frechet: float) -> dict[str, float]:
+    quality = 1 / (1 + frechet / 20)
+    noise = rng.normal(0, 0.012, 4)
+    values = {
+        "frechet": frechet,
+        "kernel": frechet / 900 + float(rng.normal(0, 0.0004)),
+        "precision": float(np.clip(quality + 0.12 + noise[0], 0, 0.99)),
+        "recall": float(np.clip(quality - 0.05 + noise[1], 0, 1)),
+        "density": float(quality + 0.1 + noise[2]),
+        "coverage": float(np.clip(quality + noise[3], 0, 1)),
+        "class_entropy": float(2.25 + rng.normal(0, 0.01)),
+    }
+    if model in ("vae", "vae_gan", "aae"):
+        values["reconstruction"] = float(0.02 + 0.01 * rng.random())
+    if model == "vae":
+        values["elbo"] = float(-31 + rng.normal(0, 0.4))
+    return values
+
+
+def write_run(
+    path: Path,
+    model: str,
+    *,
+    seed: int = 1,
+    rng: np.random.Generator | None = None,
+    params: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
+    evaluated: bool = True,
+    dataset: str = "digits",
+    level: float | None = None,
+) -> Path:
+    """A run's folder. `result` changes keys of its result.json."""
+    rng = rng or np.random.default_rng(seed)
+    values = {"dataset": dataset, "seed": seed, "epochs": 40, "model.name": model, "metrics": ["frechet"], **(params or {})}
+    experiment = Experiment.parse(with_values({}, values))
+    path.mkdir(parents=True)
+    (path / "experiment.yaml").write_text(experiment.to_yaml())
+    end = (level or LEVEL.get(model, 10.0)) * (1 + rng.normal(0, 0.06))
+    rows = []
+    for epoch in range(41):
+        row = {"epoch": epoch, "step": epoch * 11, "train_seconds": epoch * 0.21, "train/elbo/loss": 50 / (1 + epoch)}
+        if epoch % 5 == 0:
+            now = scores(model, rng, end * (1 + 14 * np.exp(-epoch / 7)) * (1 + rng.normal(0, 0.03)))
+            row |= {f"validation/{name}": value for name, value in now.items()}
+        rows.append(row)
+    (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_pictures(path, model, seed)
+    if evaluated:
+        write_result(path, experiment, scores(model, rng, end), result or {})
+    return path
+
+
+def write_result(path: Path, experiment: Experiment, values: Mapping[str, float], changes: Mapping[str, Any]) -> None:
+    content = {
+        "experiment": experiment.plain(),
+        "split": "test",
+        "sampled_from": "prior",
+        "num_samples": 360,
+        "metrics": dict(values),
+        "num_parameters": 41_234,
+        "train_seconds": 8.4,
+        "test_reads": 1,
+        "dataset": experiment.dataset,
+        "fingerprint": "0123456789abcdef",
+        "extractor": {"name": "classifier", "hash": "5f0c1d2e3a4b"},
+        "floor": FLOOR,
+        "versions": {"python": "3.11.2", "torch": "2.15.0", "ray": "2.60.0", "optuna": "5.0.0", "genray": "0.1.0"},
+        "commit": "84309b6",
+        "seed": experiment.seed,
+        "device": "cpu",
+    }
+    (path / "result.json").write_text(json.dumps(content | dict(changes)))
+
+
+def write_pictures(path: Path, model: str, seed: int) -> None:
+    """Real digits, and the same with noise in the place of samples."""
+    rng = np.random.default_rng(seed)
+    digits = (load_digits().images[:, None] * 15.9).astype(np.uint8)
+    real = digits[:64]
+    noise = rng.normal(0, 4 * LEVEL.get(model, 10.0), real.shape)
+    samples = np.clip(digits[rng.integers(64, 1700, 64)] + noise, 0, 255).astype(np.uint8)
+    save_png(path / "real.png", grid(real, columns=8))
+    save_png(path / "samples.png", grid(samples, columns=8))
+    if model != "gan":
+        blurred = np.clip(real[:16] + noise[:16] / 2, 0, 255).astype(np.uint8)
+        rows = [real[:8], blurred[:8], real[8:16], blurred[8:]]
+        save_png(path / "reconstructions.png", grid(np.concatenate(rows), columns=8))
+
+
+def write_search(folder: Path, model: str, *, trials: int = 8, fail: str | None = None, runs: bool = True) -> None:
+    """A study by ask and tell: most trials complete, some are pruned, one fails (or all, for the reason `fail`)."""
+    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+    sampler = optuna.samplers.RandomSampler(seed=len(model))
+    study = optuna.create_study(storage=storage, study_name=model, sampler=sampler, direction="minimize")
+    space = SPACE | ({"model.kl_weight": FloatDistribution(0.1, 4.0, log=True)} if model == "vae" else {})
+    for number in range(trials):
+        trial = study.ask(space)
+        trial.set_user_attr("run", f"{model}/trial_{number:04d}")
+        if runs:
+            write_run(folder / model / f"trial_{number:04d}", model, seed=0, params=trial.params, evaluated=False)
+        if fail is not None or number == 5:
+            trial.set_user_attr("reason", fail or "the loss is not finite at step 31 in phase 'elbo': loss=nan")
+            study.tell(trial, state=TrialState.FAIL)
+            continue
+        worth = LEVEL[model] * (1 + abs(np.log10(trial.params["optimizer.learning_rate"] / 1e-3)) + trial.params["model.dropout"])
+        stopped = number % 3 == 1
+        for epoch in range(5, 11 if stopped else 41, 5):
+            trial.report(worth * (1 + 3 * np.exp(-epoch / 9)), epoch)
+        if stopped:
+            trial.set_user_attr("reason", "stopped after 10 epochs by asha")
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, worth)
+
+
+def write_sweep(folder: Path, *, models: tuple[str, ...] = MODELS, seeds: int = 5, **changes: Any) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(SETTINGS | {"models": list(models)} | changes, sort_keys=False))
+    for model in models:
+        write_search(folder, model)
+        for i in range(seeds):
+            rng = np.random.default_rng([i, *model.encode()])
+            write_run(folder / model / f"finalist_{i}", model, seed=i + 1, rng=rng)
+    return folder
