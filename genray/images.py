@@ -43,6 +43,14 @@ def grid(images: NDArray[np.uint8], columns: int = 10) -> NDArray[np.uint8]:
     return picture
 
 
+def paired_grid(first: NDArray[np.uint8], second: NDArray[np.uint8], columns: int = 10) -> NDArray[np.uint8]:
+    """A grid in which each row of `first` (N, C, H, W) stands over the same row of `second`; whole rows only."""
+    columns = min(columns, len(first))
+    whole = len(first) // columns * columns
+    rows = [images[:whole].reshape(-1, columns, *images.shape[1:]) for images in (first, second)]
+    return grid(np.concatenate(rows, axis=1).reshape(-1, *first.shape[1:]), columns)
+
+
 def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Writes a picture (H, W, C), C of 1 or 3."""
     buffer = io.BytesIO()

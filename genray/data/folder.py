@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from genray.data.resize import fit, num_threads
 from genray.data.spec import Dataset, Split
@@ -118,7 +118,7 @@ def _decode(path: Path, size: int) -> NDArray[np.uint8]:
             image.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded at a fraction of its size where that is enough
             square = fit(_to_rgb(ImageOps.exif_transpose(image)), size)
     except _BROKEN as error:
-        reason = "it is no image" if isinstance(error, Image.UnidentifiedImageError) else " ".join(str(error).split())
+        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
         raise UserError(f"cannot read the image {path}: {reason}; mend or remove it") from None
     return np.asarray(square).transpose(2, 0, 1)
 

@@ -15,6 +15,8 @@ from genray.models.base import GenerativeModel
 
 # N images, D feature dimensions, K classes
 
+CHUNK = 1_000  # images that a model is given at a time
+
 
 @dataclass(frozen=True)
 class Score:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +13,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from genray import metrics
-from genray.data.spec import Split
+from genray.data.spec import Dataset, Split
 from genray.errors import Fault
-from genray.images import to_uint8
-from genray.metrics.base import Context, FeatureSet
+from genray.files import write_json
+from genray.images import grid, paired_grid, save_png, to_float, to_uint8
+from genray.metrics.base import CHUNK, Context, FeatureSet
 from genray.metrics.features import Extractor
-from genray.models.base import GenerativeModel
+from genray.metrics.floor import floor
+from genray.models.base import GenerativeModel, Reconstructs
 from genray.nn.noise import Noise
+from genray.provenance import commit, versions
+from genray.runs import Run, load
+from genray.train.distributed import pick_device
+
+__all__ = ["Judge", "draw", "evaluate_run", "evaluating", "floor", "make_judge"]
 
 # N images, C channels, H height, W width
 
 MAX_SAMPLES = 10_000
-_CHUNK = 1_000  # samples drawn at a time
+NUM_SHOWN = 100  # images in a picture
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,72 @@ def make_judge(
     return Judge(extractor, split, extractor.features(split.images), tuple(metric_names), count)
 
 
+def evaluate_run(
+    run: Run,
+    judge: Judge,
+    floor: Mapping[str, Any],
+    dataset: Dataset,
+    *,
+    split: str = "test",
+    device: torch.device | str | None = None,
+) -> dict[str, Any]:
+    """Scores a run's averaged weights by a judge over the test split, and returns what it writes to result.json.
+
+    Also draws samples.png, real.png and, of models that reconstruct, reconstructions.png. `device` is by default the
+    one that the run's resources ask for. result.json counts in `test_reads` how often the test split was scored.
+    """
+    experiment, history = run.experiment, run.history
+    device = device or pick_device(experiment.resources.gpu)
+    model = load(run.path, device=str(device))
+    result = {
+        "experiment": experiment.plain(),
+        "dataset": experiment.dataset,
+        "fingerprint": dataset.fingerprint,
+        "split": split,
+        "sampled_from": "prior",
+        "num_samples": judge.num_samples,
+        "metrics": judge.score(model, seed=experiment.seed, device=device),
+        "floor": dict(floor),
+        "extractor": {"name": judge.extractor.name, "hash": judge.extractor.hash, "recipe": judge.extractor.recipe},
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "train_seconds": history[-1]["train_seconds"] if history else 0.0,
+        "test_reads": (run.result or {}).get("test_reads", 0) + 1,
+        "seed": experiment.seed,
+        "device": _describe(device),
+        "versions": versions(),
+        "commit": commit(),
+    }
+    _draw_pictures(run, model, judge.split, device)
+    write_json(run.result_path, result)
+    return result
+
+
+def _draw_pictures(run: Run, model: GenerativeModel, split: Split, device: torch.device | str) -> None:
+    """Samples, real images and, where there are any, reconstructions: each row of originals over a row of decoded."""
+    spread = np.linspace(
+        0, len(split) - 1, min(NUM_SHOWN, len(split)), dtype=int
+    )  # a folder's images lie class by class
+    real = split.images[spread]
+    save_png(run.samples_path, grid(next(draw(model, NUM_SHOWN, seed=run.experiment.seed, device=device))))
+    save_png(run.path / "real.png", grid(real))
+    if isinstance(model, Reconstructs):
+        with torch.no_grad():
+            decoded = to_uint8(model.reconstruct(to_float(real, device)))
+        save_png(run.path / "reconstructions.png", paired_grid(real, decoded))
+
+
+def _describe(device: torch.device | str) -> str:
+    """`cpu`, or the name of the GPU."""
+    device = torch.device(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def draw(
     model: GenerativeModel, num_samples: int, *, seed: int, device: torch.device | str = "cpu"
 ) -> Iterator[NDArray[np.uint8]]:
     """Samples as uint8 (n, C, H, W), at most 1,000 at a time: the memory needed does not grow with their number."""
-    for chunk, start in enumerate(range(0, num_samples, _CHUNK)):
-        n = min(_CHUNK, num_samples - start)
+    for chunk, start in enumerate(range(0, num_samples, CHUNK)):
+        n = min(CHUNK, num_samples - start)
         with torch.no_grad():
             images = model.sample(n, Noise(seed, "sample", chunk, device=device))
         if not torch.isfinite(images).all():

@@ -114,9 +114,9 @@ def _num_classes(data: TrainingData) -> int:
 
 def _recipe(data: TrainingData) -> dict[str, Any]:
     """All that the weights depend on."""
-    digest = hashlib.sha256(np.ascontiguousarray(data.train.images))
+    digest = hashlib.sha256(np.ascontiguousarray(data.train.images).data)
     if data.train.labels is not None:
-        digest.update(np.ascontiguousarray(data.train.labels))
+        digest.update(np.ascontiguousarray(data.train.labels).data)
     return {
         "version": VERSION,
         "task": "rotations" if data.train.labels is None else "classes",
@@ -135,8 +135,9 @@ def _accuracy(module: network.Network, split: Split, generator: torch.Generator)
     else:
         targets = torch.tensor(split.labels)
     with torch.no_grad():
-        for batch, target in zip(images.split(_CHUNK), targets.split(_CHUNK), strict=True):
-            correct += int((module(batch)[1].argmax(1) == target).sum())
+        for start in range(0, len(images), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            correct += int((module(images[part])[1].argmax(1) == targets[part]).sum())
     return correct / len(images)
 
 
@@ -144,7 +145,7 @@ def _hash(weights: dict[str, NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(value))
+        digest.update(np.ascontiguousarray(value).data)
     return digest.hexdigest()[:16]
 
 

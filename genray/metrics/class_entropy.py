@@ -1,0 +1,23 @@
+"""Entropy of the classes that the extractor sees in the samples: low where a model has dropped some."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genray.metrics.base import Context, Score, require_images
+
+SCORES = {
+    "class_entropy": Score(
+        better="none",
+        unit="nats",
+        summary="entropy of the samples' mean predicted class distribution; good is what real images have",
+        source="the marginal entropy H(y) within the inception score, Salimans et al. 2016, arXiv:1606.03498",
+    )
+}
+
+
+def compute(context: Context) -> dict[str, float]:
+    """H of p(y) = mean over samples of p(y|x) [nats]; at most ln K."""
+    require_images("class_entropy", context, 1)
+    p = context.fake.probabilities.mean(0, dtype=np.float64)
+    return {"class_entropy": float(-np.sum(p * np.log(np.maximum(p, np.finfo(np.float64).tiny))))}

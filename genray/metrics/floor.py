@@ -1,0 +1,36 @@
+"""The floor: what real images score under the models' own protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from genray.data.spec import Split
+
+if TYPE_CHECKING:
+    from genray.metrics.evaluate import Judge
+
+Summary = dict[str, float | list[float]]
+
+
+def floor(judge: Judge, train: Split, *, draws: int = 5) -> dict[str, Summary]:
+    """{"frechet": {"mean", "ci95", "values"}}: training images scored as if they were samples.
+
+    Each draw takes as many different images as a model gives samples, or all where there are fewer. `ci95` is half the
+    width of Student's 95 % interval. Metrics of a model (elbo, reconstruction) have no floor.
+    """
+    rows = []
+    for seed in range(draws):
+        index = np.random.default_rng(seed).permutation(len(train))[: judge.num_samples]
+        fake = judge.extractor.features(train.images[np.sort(index)])
+        rows.append(judge.compare(fake, seed=seed))
+    return {key: summarize([row[key] for row in rows]) for key in rows[0]}
+
+
+def summarize(values: list[float]) -> Summary:
+    """Mean, half of Student's 95 % interval (0 for a single value), and the values."""
+    n = len(values)
+    ci95 = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5) if n > 1 else 0.0
+    return {"mean": float(np.mean(values)), "ci95": ci95, "values": values}

@@ -1,0 +1,36 @@
+"""Kernel distance: unbiased squared maximum mean discrepancy of features, cubic kernel. Bińkowski et al. 2018."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from genray.metrics.base import Context, Score, require_images
+
+NUM_SUBSETS = 50
+MAX_SUBSET = 1_000  # images, as in the paper
+
+_SOURCE = "Bińkowski et al. 2018, arXiv:1801.01401, with an in-domain extractor in place of Inception"
+SCORES = {
+    "kernel": Score("lower", "", "squared MMD of in-domain features, unbiased: 0 on average for equal sets", _SOURCE),
+    "kernel_std": Score("none", "", "standard deviation of the kernel distance over 50 subsets of the images", _SOURCE),
+}
+
+
+def compute(context: Context) -> dict[str, float]:
+    """Mean and standard deviation over subsets: of 1,000 images, or of half of the smaller set where that is less.
+
+    torchmetrics computes each; its own class would draw the subsets from torch's global random state.
+    """
+    from torchmetrics.image.kid import poly_mmd  # takes seconds
+
+    require_images("kernel", context, 4)  # halves of two images, without which nothing is unbiased
+    real_ND, fake_MD = context.real.features.astype(np.float64), context.fake.features.astype(np.float64)
+    size = min(MAX_SUBSET, len(real_ND) // 2, len(fake_MD) // 2)
+    random = np.random.default_rng(context.seed)
+    values = []
+    for _ in range(NUM_SUBSETS):
+        real = torch.from_numpy(real_ND[random.choice(len(real_ND), size, replace=False)])
+        fake = torch.from_numpy(fake_MD[random.choice(len(fake_MD), size, replace=False)])
+        values.append(float(poly_mmd(real, fake)))
+    return {"kernel": float(np.mean(values)), "kernel_std": float(np.std(values))}

@@ -1,0 +1,28 @@
+"""Reconstruction error of real images, for models that encode and decode."""
+
+from __future__ import annotations
+
+from genray.images import to_float
+from genray.metrics.base import CHUNK, Context, Score
+from genray.models.base import Reconstructs
+
+SCORES = {
+    "reconstruction": Score(
+        better="lower",
+        unit="",
+        summary="mean squared error of real images decoded from their codes, per pixel and channel, values in [0, 1]",
+        source="no source: the mean of (x - x̂)²",
+    )
+}
+
+
+def compute(context: Context) -> dict[str, float]:
+    """Mean over the whole split."""
+    model, images = context.model, context.split.images
+    if not isinstance(model, Reconstructs):
+        return {}
+    total = 0.0
+    for start in range(0, len(images), CHUNK):
+        x = to_float(images[start : start + CHUNK], context.device)
+        total += float((model.reconstruct(x) - x).square().mean((1, 2, 3)).sum())
+    return {"reconstruction": total / len(images) / 4}  # from [-1, 1], twice as wide

@@ -1,0 +1,30 @@
+"""What a result was made with."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import genray
+
+
+def versions() -> dict[str, str]:
+    """Of Python, genray and the packages that move numbers."""
+    packages = {name: version(name) for name in ("torch", "ray", "optuna", "torchmetrics")}
+    return {"python": platform.python_version(), **packages, "genray": genray.__version__}
+
+
+@lru_cache(maxsize=1)
+def commit() -> str | None:
+    """The commit that genray runs from, with `-dirty` where tracked files were changed; None outside a checkout."""
+    here = Path(genray.__file__).resolve().parent
+    if not (here.parent / ".git").exists():  # installed, perhaps within some other project's checkout
+        return None
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
