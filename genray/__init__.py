@@ -1,4 +1,4 @@
-"""Trains deep generative models, searches their hyperparameters over Ray, and compares their samples under one protocol.
+"""Trains deep generative models, searches their hyperparameters over Ray, and compares their samples.
 
 What the command line does, from Python:
 
@@ -22,8 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# The package of this name is imported before the function of this name is defined: a later import leaves the function.
-import genray.train
+import genray.train  # noqa: F401  the package first: were it imported later, it would replace the function of its name
 from genray.errors import Fault, UserError
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from genray.config import Experiment
     from genray.models.base import GenerativeModel
     from genray.runs import Row, Run
+    from genray.space import Sweep
 
 __all__ = ["Fault", "UserError", "__version__", "compare", "evaluate", "load", "sample", "sweep", "train"]
 
@@ -61,6 +61,35 @@ def train(
     return single.train(experiment, Path(out), resume=resume, report=report or (lambda row: None))
 
 
+def sweep(
+    space: Sweep | PathLike,
+    *,
+    out: PathLike | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    address: str | None = None,
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Searches each model of a search space, trains the best again with fresh seeds, and compares them.
+
+    `space`: the path of a YAML file; `overrides` sets keys of it, {"trials": 4, "experiment.epochs": 10}. `out` is by
+    default runs/<name>; `resume` goes on with what is in it. Returns what comparison.json holds, which lies with the
+    page in `out`/comparison.
+    """
+    import json
+
+    from genray import arguments
+    from genray.cluster import tuner
+    from genray.space import Sweep
+
+    if not isinstance(space, Sweep):
+        space = Sweep.load(space, overrides)
+    folder = Path(out) if out else arguments.sweep_folder(space)
+    page = tuner.sweep(space, out=folder, resume=resume, address=address, verbose=verbose)
+    comparison: dict[str, Any] = json.loads((page / "comparison.json").read_text())
+    return comparison
+
+
 def evaluate(run: PathLike) -> dict[str, Any]:
     """Scores a trained run on the test split; returns what its result.json then holds."""
     from genray import single
@@ -87,14 +116,6 @@ def compare(runs: Sequence[PathLike], *, out: PathLike | None = None) -> dict[st
 
     Returns what comparison.json holds. `out` is by default `comparison` in the first sweep, or beside the first run.
     """
-    from genray import report
+    from genray import arguments, report
 
-    return report.compare(runs, out or default_page(runs))
-
-
-def default_page(runs: Sequence[PathLike]) -> Path:
-    """The folder that a comparison is written to unless another is given."""
-    if not runs:
-        raise UserError("nothing to compare; give the folder of a sweep, or of runs that were evaluated")
-    first = Path(runs[0])
-    return (first if (first / "sweep.yaml").exists() else first.parent) / "comparison"
+    return report.compare([Path(run) for run in runs], out or arguments.page_folder(runs))

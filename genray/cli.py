@@ -1,4 +1,4 @@
-"""The command line: one thin function a command. Heavy imports stand inside: `genray --help` need not wait for torch."""
+"""The command line: one thin function a command. Heavy imports stand inside; `genray --help` needs none."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def train(
       genray train vae_gan --dataset mnist --set epochs=20 --set model.hidden=64
       genray train vae --config runs/vae-digits-0/experiment.yaml --set seed=1
     """
-    from genray import console, single
+    from genray import arguments, console, single
 
-    experiment = single.experiment_of(model, dataset=dataset, config=config, overrides=set_ or ())
-    folder = out or single.default_folder(experiment)
+    experiment = arguments.experiment_of(model, dataset=dataset, config=config, overrides=set_ or ())
+    folder = out or arguments.run_folder(experiment)
     with _resumable(folder / "experiment.yaml"):
         run = single.train(
             experiment,
@@ -119,7 +119,14 @@ def sweep(
       genray sweep search_spaces/compare.yaml --trials 8 --set experiment.epochs=20
       genray sweep search_spaces/compare.yaml --trials 16 --resume
     """
-    raise NotImplementedError
+    import genray
+    from genray import arguments, console
+
+    plan = arguments.sweep_of(space, trials=trials, overrides=set_ or ())
+    folder = out or arguments.sweep_folder(plan)
+    with _resumable(folder / "sweep.yaml"):
+        comparison = genray.sweep(plan, out=folder, resume=resume, address=address, verbose=verbose)
+    console.show_comparison(comparison, folder / "comparison")
 
 
 @app.command()
@@ -145,9 +152,9 @@ def compare(runs: RunFolders, out: PageOut = None) -> None:
       genray compare runs/vae-digits-0 runs/gan-digits-0 --out runs/mine
     """
     import genray
-    from genray import console
+    from genray import arguments, console
 
-    console.show_comparison(genray.compare(runs, out=out), out or genray.default_page(runs))
+    console.show_comparison(genray.compare(runs, out=out), out or arguments.page_folder(runs))
 
 
 @app.command()

@@ -58,10 +58,12 @@ def datasets() -> str:
 
 def progress(experiment: Experiment, row: Row) -> str:
     """`epoch 10/60  1.2 s  elbo 85.1  validation: frechet 20.1, precision 0.81`"""
+    from genray import metrics
     from genray.report.words import duration, number
 
+    ranked = [f"validation/{name}" for name, score in metrics.scores().items() if score.better != "none"]
     losses = [f"{key.split('/')[1]} {number(value)}" for key, value in row.items() if _is_loss(key)]
-    scores = [f"{key.split('/')[1]} {number(value)}" for key, value in row.items() if key.startswith("validation/")]
+    scores = [f"{key.split('/')[1]} {number(row[key])}" for key in row if key in ranked]
     width = len(str(experiment.epochs))
     parts = [f"epoch {int(row['epoch']):{width}}/{experiment.epochs}", f"{duration(row['train_seconds']):>7}"]
     parts += [f"loss: {', '.join(losses)}"] if losses else []
@@ -101,10 +103,10 @@ def result(run: Path, result: Mapping[str, Any]) -> str:
 
 
 def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
-    """The table, in color where this is a terminal, and where the page lies."""
+    """The table, in color where this is a terminal, where the page lies and how to see the curves."""
     from rich.console import Console
 
     from genray.report import tables
 
-    Console(soft_wrap=not sys.stdout.isatty()).print(tables.terminal(comparison))
-    print(f"\npage  {page / 'index.html'}")
+    Console(soft_wrap=not sys.stdout.isatty()).print("", tables.terminal(comparison), "")
+    print(table([("page", str(page / "index.html")), ("curves", f"{tool('tensorboard')} --logdir {page.parent}")]))

@@ -1,0 +1,38 @@
+"""One run on several workers, without a sweep: what `genray train` does where `workers` is more than 1."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from genray.cluster import resources  # sets what Ray reads when it is imported
+
+# isort: split
+import ray
+
+from genray.cluster.lane import GroupLane
+from genray.cluster.work import Shared, Task
+from genray.data.spec import TrainingData
+from genray.errors import Fault
+from genray.metrics.evaluate import Judge
+from genray.runs import Row, Run
+
+
+def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bool], *, verbose: bool = False) -> None:
+    """Trains in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. Raises Fault."""
+    data_bytes = 2 * (data.train.images.nbytes + data.validation.images.nbytes)
+    with resources.connected(None, data_bytes=data_bytes, verbose=verbose):
+        resources.count_lanes(run.experiment, 1)
+        storage = run.path.absolute() / ".ray"
+        shared = ray.put(Shared(run.path.absolute().parent, data, judge))
+        lane = GroupLane(shared, None, run.experiment, storage)
+        try:
+            lane.start(Task(run.path.name, run.experiment, finalist=False))
+            while (event := lane.next()).kind == "row":
+                if not report(event.row):
+                    break
+        finally:
+            lane.close()
+            shutil.rmtree(storage, ignore_errors=True)
+        if event.kind in ("failed", "died"):
+            raise Fault(event.reason)
