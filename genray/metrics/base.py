@@ -28,7 +28,7 @@ class Score:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureSet:
     """What the extractor sees in N images: features float32 (N, D) and class probabilities float32 (N, K)."""
 
