@@ -61,9 +61,9 @@ class Dataset:
         """SHA-256 of every image and label in order, shortened: two datasets that differ anywhere differ here."""
         digest = hashlib.sha256(repr((self.name, self.spec)).encode())
         for split in (self.train, self.validation, self.test):
-            digest.update(np.ascontiguousarray(split.images))
+            digest.update(np.ascontiguousarray(split.images).data)
             if split.labels is not None:
-                digest.update(np.ascontiguousarray(split.labels))
+                digest.update(np.ascontiguousarray(split.labels).data)
         return digest.hexdigest()[:16]
 
     @property

@@ -31,14 +31,14 @@ class Distributed:
     def single(cls, device: torch.device | str = "cpu") -> Distributed:
         return cls(torch.device(device))
 
-    def average(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The mean of each tensor over all ranks, in one all-reduce."""
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Puts the mean over all ranks in place of each tensor, in one all-reduce."""
         if self.world_size == 1:
-            return tensors
+            return
         flat = torch.cat([t.reshape(-1) for t in tensors])
         torch.distributed.all_reduce(flat)
-        parts = flat.div_(self.world_size).split([t.numel() for t in tensors])
-        return [part.view_as(t) for part, t in zip(parts, tensors, strict=True)]
+        for t, part in zip(tensors, torch.split(flat.div_(self.world_size), [t.numel() for t in tensors]), strict=True):
+            t.copy_(part.view_as(t))
 
     def agree(self, value: bool) -> bool:
         """Rank 0's value, on every rank."""

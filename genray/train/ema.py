@@ -7,6 +7,7 @@ import copy
 import torch
 
 from genray.models.base import GenerativeModel
+from genray.train.flat import FlatModule, flatten_children
 
 
 class Ema:
@@ -15,18 +16,20 @@ class Ema:
     ExponentialMovingAverage with `num_updates`). With decay 0 it is the model itself.
     """
 
-    def __init__(self, model: GenerativeModel, decay: float) -> None:
+    def __init__(self, model: GenerativeModel, networks: dict[str, FlatModule], decay: float) -> None:
+        """`networks` are the model's own."""
         self._source, self._decay = model, decay
         self.model = copy.deepcopy(model).requires_grad_(False) if decay else model
-        self._average = list(self.model.parameters())
-        self._parameters = list(model.parameters())
+        self._present = [network.vector for network in networks.values()]
+        self._average = [network.vector for network in flatten_children(self.model).values()] if decay else []
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """After step number `step`, counted from 1."""
         if self._decay:
             decay = min(self._decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(self._average, self._parameters, 1.0 - decay)
+            for average, present in zip(self._average, self._present, strict=True):
+                average.lerp_(present, 1.0 - decay)
 
     @torch.no_grad()
     def evaluated(self) -> GenerativeModel:

@@ -69,5 +69,5 @@ class RunLog:
 
 def interleave(first: torch.Tensor, second: torch.Tensor, *, columns: int) -> torch.Tensor:
     """Rows of `columns` images of the first, each followed by the same row of the second."""
-    rows = zip(first.split(columns), second.split(columns), strict=True)
+    rows = zip(torch.split(first, columns), torch.split(second, columns), strict=True)
     return torch.cat([image for pair in rows for image in pair])

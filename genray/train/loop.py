@@ -15,12 +15,13 @@ from genray.config import Experiment
 from genray.data.batches import Batches
 from genray.data.spec import TrainingData
 from genray.errors import Fault, UserError, nearest
-from genray.models.base import GenerativeModel, Loss, Phase, Progress, build
+from genray.models.base import Loss, Phase, Progress, build
 from genray.nn.noise import Noise
 from genray.runs import Row, Run
 from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.ema import Ema
+from genray.train.flat import FlatModule, flatten_children
 from genray.train.log import NUM_SHOWN, RunLog
 
 if TYPE_CHECKING:
@@ -34,33 +35,36 @@ class Outcome:
 
 
 class PhaseRunner:
-    """One phase with its parameters, its optimizer and the losses of the present epoch."""
+    """One phase with the networks that it moves, its optimizer and the losses of the present epoch."""
 
-    def __init__(self, phase: Phase, model: GenerativeModel, experiment: Experiment) -> None:
+    def __init__(self, phase: Phase, networks: dict[str, FlatModule], experiment: Experiment) -> None:
         config = experiment.optimizer.resolve(phase.name, phase.optimizer)
-        modules = dict(model.named_children())
         self.phase, self._clip_norm = phase, config.clip_norm
-        self._parameters = [p for name in phase.updates for p in modules[name].parameters()]
-        mine = set(self._parameters)
-        self._others = [p for p in model.parameters() if p not in mine]
-        fused = self._parameters[0].device.type in ("cpu", "cuda")
+        self._moved = [network for name, network in networks.items() if name in phase.updates]
+        self._frozen = [network for name, network in networks.items() if name not in phase.updates]
+        self._parameters = [p for network in self._moved for p in network.parameters]
+        vectors = [network.vector for network in self._moved]
         self.optimizer = torch.optim.AdamW(
-            self._parameters, config.learning_rate, config.betas, weight_decay=config.weight_decay, fused=fused
+            vectors,
+            config.learning_rate,
+            config.betas,
+            weight_decay=config.weight_decay,
+            fused=vectors[0].device.type in ("cpu", "cuda"),
         )
         self._losses: list[tuple[int, Loss]] = []
 
     def update(self, step: int, loss_of: Callable[[], Loss], distributed: Distributed) -> None:
         """Gradient of the loss with respect to this phase's parameters alone, averaged over ranks, then a step."""
-        for p in self._others:
-            p.requires_grad_(False)
-        for p in self._parameters:
-            p.requires_grad_(True)
+        for networks, moves in ((self._frozen, False), (self._moved, True)):
+            for network in networks:
+                for p in network.parameters:
+                    p.requires_grad_(moves)
         loss = loss_of()
-        gradients = distributed.average(torch.autograd.grad(loss.total, self._parameters))
-        for p, gradient in zip(self._parameters, gradients, strict=True):
-            p.grad = gradient
+        gradients = iter(torch.autograd.grad(loss.total, self._parameters))
+        vectors = [network.take_gradients(gradients) for network in self._moved]
+        distributed.average(vectors)
         if self._clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+            torch.nn.utils.clip_grad_norm_([network.vector for network in self._moved], self._clip_norm)
         self.optimizer.step()
         self._losses.append((step, Loss(loss.total.detach(), loss.terms)))
 
@@ -71,7 +75,8 @@ class PhaseRunner:
         names = ["loss", *self._losses[0][1].terms]
         values = torch.stack([value for _, loss in self._losses for value in (loss.total, *loss.terms.values())])
         self._losses.clear()
-        [values] = distributed.average([values.float()])
+        values = values.float()
+        distributed.average([values])
         table = values.view(len(steps), len(names))
         means: list[float] = table.mean(dim=0).tolist()
         if not all(map(math.isfinite, means)):
@@ -98,12 +103,14 @@ class Trainer:
             world_size=distributed.world_size,
         )
         self.model = build(experiment.model, data.spec, experiment.seed).to(distributed.device)
-        self.ema = Ema(self.model, experiment.ema_decay)
+        networks = flatten_children(self.model)
+        self.ema = Ema(self.model, networks, experiment.ema_decay)
         phases = self.model.phases()
         for name in experiment.optimizer.phases:
             if name not in (known := [phase.name for phase in phases]):
                 raise UserError(f"optimizer.phases: {name!r} is no phase of this model{nearest(name, known)}")
-        self._phases = [PhaseRunner(phase, self.model, experiment) for phase in phases]
+        self._networks = list(networks.values())
+        self._phases = [PhaseRunner(phase, networks, experiment) for phase in phases]
         self.epoch, self.train_seconds, self.row = 0, 0.0, Row()
 
     @property
@@ -118,7 +125,7 @@ class Trainer:
         row: Row = {}
         for phase in self._phases:
             row |= phase.end_epoch(self.distributed)
-        if not math.isfinite(float(sum(torch._foreach_norm(list(self.model.parameters()))))):
+        if not all(network.vector.isfinite().all() for network in self._networks):
             raise Fault(f"a weight is not finite after epoch {self.epoch + 1}; lower optimizer.learning_rate")
         self.epoch += 1
         self.train_seconds += time.perf_counter() - started

@@ -2,12 +2,13 @@ import torch
 
 from genray.models.base import build
 from genray.train.ema import Ema
+from genray.train.flat import flatten_children
 from tests.train.common import vae_config
 
 
 def test_the_average_follows_its_recursion(tiny_spec: object) -> None:
     model = build(vae_config(), tiny_spec, seed=0)
-    ema = Ema(model, decay=0.9)
+    ema = Ema(model, flatten_children(model), decay=0.9)
     expected = [p.detach().clone() for p in model.parameters()]
     for step in range(1, 200):
         with torch.no_grad():
@@ -22,6 +23,6 @@ def test_the_average_follows_its_recursion(tiny_spec: object) -> None:
 
 def test_without_decay_it_is_the_model(tiny_spec: object) -> None:
     model = build(vae_config(), tiny_spec, seed=0)
-    ema = Ema(model, decay=0.0)
+    ema = Ema(model, flatten_children(model), decay=0.0)
     ema.update(1)
     assert ema.evaluated() is model
