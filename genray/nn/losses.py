@@ -40,7 +40,8 @@ class _BernoulliNll(torch.autograd.Function):
     def forward(logits: Tensor, pixels: Tensor) -> Tensor:
         # softplus(l) = max(l, 0) - ln σ(|l|), where σ >= 1/2 cannot underflow
         softplus = logits.relu().sum(1) - logits.abs().sigmoid_().log_().sum(1)
-        return softplus - torch.linalg.vecdot(logits, pixels)
+        match: Tensor = torch.linalg.vecdot(logits, pixels)
+        return softplus - match
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
