@@ -177,13 +177,17 @@ class Sweep(Strict):
             raise ValueError(f"trials is required where models' grids differ in size, as here: {sizes}")
         small = min(sizes, key=lambda model: sizes[model])
         if self.trials is not None and self.trials > sizes[small]:
-            raise ValueError(f"trials must be <= the points of the grid, got trials={self.trials}, {small}={sizes[small]}")
+            raise ValueError(
+                f"trials must be <= the points of the grid, got trials={self.trials}, {small}={sizes[small]}"
+            )
 
     def _check_objective(self, experiment: Experiment) -> None:
         known = {"train_seconds"}.union(*(metrics.load(name).SCORES for name in experiment.metrics))
         for objective in self.objective:
             if objective.metric not in known:
-                raise ValueError(f"objective: no metric of the experiment gives {objective.metric!r}{nearest(objective.metric, known)}")
+                raise ValueError(
+                    f"objective: no metric of the experiment gives {objective.metric!r}{nearest(objective.metric, known)}"
+                )
 
     @property
     def num_trials(self) -> int:

@@ -147,14 +147,14 @@ class Conductor:
 
     def __init__(self, sweep: Sweep, storage: BaseStorage, out: Path, *, lanes: int) -> None:
         self._queues = [ModelQueue(sweep, model, storage, out) for model in sweep.models]
-        self._lanes, self._turn = lanes, 0
+        self.out, self.lanes, self._turn = out, lanes, 0
         self._jobs: dict[str, tuple[ModelQueue, Job]] = {}
         self._started: dict[str, float] = {}
         self._seconds: dict[tuple[str, bool], list[float]] = {}  # of ended runs, by (model, finalist)
 
     def next(self) -> Job | None:
         """A run for a free lane; None where no lane is free, or none can be begun before another ends."""
-        if len(self._jobs) >= self._lanes:
+        if len(self._jobs) >= self.lanes:
             return None
         for _ in self._queues:
             queue = self._queues[self._turn]
@@ -205,7 +205,7 @@ class Conductor:
         for run, (_, job) in self._jobs.items():
             typical = self._typical(job.model, finalist=job.finalist)
             left -= min(typical, time.monotonic() - self._started[run])
-        return max(0.0, left / self._lanes)
+        return max(0.0, left / self.lanes)
 
     def _typical(self, model: str, *, finalist: bool) -> float:
         """Seconds of such a run. A finalist is never stopped: before the first one, as long as the longest trial."""

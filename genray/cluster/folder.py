@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from genray import files
 from genray.config import flatten
@@ -27,7 +27,7 @@ from genray.space import Sweep
 _EXTENDABLE = {"trials", "models", "lanes", "max_failures"}
 
 
-class _SoleWriter(BaseJournalFileLock):
+class _SoleWriter(JournalFileSymlinkLock):
     """No lock: the sweep holds its folder's. Optuna's own would keep a sweep that was killed waiting for 30 s."""
 
     def acquire(self) -> bool:
@@ -38,25 +38,31 @@ class _SoleWriter(BaseJournalFileLock):
 
 
 @contextlib.contextmanager
-def opened(out: Path, sweep: Sweep, *, resume: bool) -> Iterator[JournalStorage]:
-    """The studies' storage, while this process alone works in the folder. Overwrites nothing but what `resume` allows."""
+def opened(out: Path, sweep: Sweep) -> Iterator[JournalStorage]:
+    """The studies' storage, while this process alone works in the folder, which `check` has allowed."""
     try:
-        _check_place(out, resume)
         out.mkdir(parents=True, exist_ok=True)
         with _locked(out):
-            if (out / "sweep.yaml").exists():
-                _check_extension(Sweep.load(out / "sweep.yaml"), sweep, out)
             files.write_text(out / "sweep.yaml", sweep.to_yaml())
             _drop_half_line(out / "study.journal")
-            yield JournalStorage(JournalFileBackend(str(out / "study.journal"), _SoleWriter()))
-    except PermissionError as error:
+            yield JournalStorage(JournalFileBackend(str(out / "study.journal"), _SoleWriter("")))
+    except (PermissionError, NotADirectoryError) as error:
         raise UserError(f"cannot write the sweep to {out}: {error.strerror}; give another folder with --out") from None
+
+
+def check(out: Path, sweep: Sweep, *, resume: bool) -> None:
+    """Whether the sweep may work in this folder; changes nothing. Raises UserError."""
+    _check_place(out, resume)
+    if (out / "sweep.yaml").exists():
+        _check_extension(Sweep.load(out / "sweep.yaml"), sweep, out)
 
 
 def _check_place(out: Path, resume: bool) -> None:
     if (out / "sweep.yaml").exists():
         if not resume:
-            raise UserError(f"{out} holds a sweep already; go on with it by --resume, or give another folder with --out")
+            raise UserError(
+                f"{out} holds a sweep already; go on with it by --resume, or give another folder with --out"
+            )
     elif out.exists() and (not out.is_dir() or any(path.name != ".lock" for path in out.iterdir())):
         raise UserError(f"{out} is there and is not a sweep; give another folder with --out")
     elif resume:
@@ -69,7 +75,9 @@ def _locked(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # given back by the system when the process ends
         except BlockingIOError:
-            raise UserError(f"{out} is in use by another sweep that is running; wait for it, or give another --out") from None
+            raise UserError(
+                f"{out} is in use by another sweep that is running; wait for it, or give another --out"
+            ) from None
         yield
 
 

@@ -7,7 +7,7 @@ A trial whose process died after its last retry comes by the callback alone, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune import Callback, Stopper
@@ -50,11 +50,11 @@ class HandOut(_NotSaved, Searcher):  # type: ignore[misc]  # ray has no types
 
 
 class Tell(_NotSaved, Stopper):  # type: ignore[misc]
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
+    def __init__(self, conductor: Conductor, runs: Mapping[str, str]) -> None:
+        self._conductor, self._runs = conductor, runs
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        run, row = result["config"]["run"], result["row"]
+        run, row = self._runs[trial_id], result["row"]
         if result["kind"] == "row":
             return not self._conductor.report(run, row)
         if result["kind"] == "done":
@@ -70,8 +70,8 @@ class Tell(_NotSaved, Stopper):  # type: ignore[misc]
 class Watch(_NotSaved, Callback):  # type: ignore[misc]
     """Deaths of processes, and a tick ten times a second."""
 
-    def __init__(self, conductor: Conductor, tick: Callable[[], None]) -> None:
-        self._conductor, self._tick = conductor, tick
+    def __init__(self, conductor: Conductor, runs: Mapping[str, str], tick: Callable[[], None]) -> None:
+        self._conductor, self._runs, self._tick = conductor, runs, tick
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._tick()
@@ -79,4 +79,5 @@ class Watch(_NotSaved, Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = trial.get_error()
         reason = str(error).strip().splitlines()[-1] if error is not None and str(error).strip() else "its process died"
-        self._conductor.fail(trial.config["run"], f"its process died {trial.num_failures} times, the last time: {reason}")
+        times = "once" if trial.num_failures == 1 else f"{trial.num_failures} times, the last time"
+        self._conductor.fail(self._runs[trial.trial_id], f"its process died {times}: {reason}")

@@ -176,7 +176,9 @@ def serve(config: dict[str, Any]) -> None:
 class GroupLane(Lane):
     """Runs in a group of worker processes, gloo between them on CPUs and NCCL on GPUs."""
 
-    def __init__(self, shared: ray.ObjectRef, final: ray.ObjectRef | None, experiment: Experiment, storage: Path) -> None:
+    def __init__(
+        self, shared: ray.ObjectRef, final: ray.ObjectRef | None, experiment: Experiment, storage: Path
+    ) -> None:
         resources, workers = experiment.resources, experiment.workers
         self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote(workers)
         self._trainer = TorchTrainer(

@@ -79,15 +79,23 @@ class Progress:
         for s in statuses:
             best = "" if s.best is None else number(s.best)
             ended = s.complete + s.stopped + s.failed
-            finalists = s.note or f"{s.finalists_done}/{s.finalists}" + f", {s.finalists_failed} failed" * bool(s.finalists_failed)
-            table.add_row(s.model, f"{ended}/{s.trials}", str(s.running), str(s.stopped), str(s.failed), best, finalists)
+            finalists = s.note or f"{s.finalists_done}/{s.finalists}" + f", {s.finalists_failed} failed" * bool(
+                s.finalists_failed
+            )
+            table.add_row(
+                s.model, f"{ended}/{s.trials}", str(s.running), str(s.stopped), str(s.failed), best, finalists
+            )
         return table
 
 
 def _plain(s: Status) -> str:
     """vae: 5/8 trials, 1 running, 2 stopped, best 12.1, 0/5 finalists"""
     parts = [f"{s.model}: {s.complete + s.stopped + s.failed}/{s.trials} trials"]
-    parts += [f"{count} {word}" for count, word in ((s.running, "running"), (s.stopped, "stopped"), (s.failed, "failed")) if count]
+    parts += [
+        f"{count} {word}"
+        for count, word in ((s.running, "running"), (s.stopped, "stopped"), (s.failed, "failed"))
+        if count
+    ]
     parts += [] if s.best is None else [f"best {number(s.best)}"]
     if s.note:
         parts.append(f"no finalists: {s.note}")

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
-# Ray reads these when it is imported, and hands them on to its processes.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leaves CUDA_VISIBLE_DEVICES alone; and no warning
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # paths that a user gives stay right
-os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # 3 s of a group's start
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # runs write their own files
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # a sweep is resumed from its folder, not from Tune's state
-
 import ray
 
+from genray.cluster.environment import resolve
 from genray.config import Experiment
 from genray.errors import UserError
 
@@ -34,12 +25,11 @@ def connected(address: str | None, *, data_bytes: int, verbose: bool) -> Iterato
     if ray.is_initialized():
         yield
         return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = resolve(address)
     level = logging.INFO if verbose else logging.ERROR
     options = {"logging_level": level, "log_to_driver": verbose, "namespace": "genray"}
     with _quiet(verbose):
-        if address == "local":
-            _require_token()
+        if address is None:
             ray.init("local", include_dashboard=False, object_store_memory=data_bytes + MARGIN_BYTES, **options)
         else:
             _connect(address, options)
@@ -47,14 +37,6 @@ def connected(address: str | None, *, data_bytes: int, verbose: bool) -> Iterato
         yield
     finally:
         ray.shutdown()
-
-
-def _require_token() -> None:
-    """Ray's ports take commands from anyone who reaches them, and listen on every interface: a secret, new for each
-    start, keeps out the other users of the machine and of the network."""
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _connect(address: str, options: Mapping[str, object]) -> None:
@@ -79,7 +61,7 @@ def _first_line(error: Exception) -> str:
 def _quiet(verbose: bool) -> Iterator[None]:
     if not verbose:
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what concerns a user is told by the sweep
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")

@@ -89,7 +89,9 @@ class ModelStudy:
             trial.report(value, epoch)
         if not trial.should_prune():
             return True
-        trial.set_user_attr("reason", f"stopped at epoch {epoch} of {self._sweep.epochs}: {objective.metric} {value:.4g}")
+        trial.set_user_attr(
+            "reason", f"stopped at epoch {epoch} of {self._sweep.epochs}: {objective.metric} {value:.4g}"
+        )
         self._tell(name, TrialState.PRUNED)
         return False
 

@@ -1,0 +1,58 @@
+"""A sweep from its YAML to its comparison. All that can be refused is refused before Ray is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genray.cluster import environment
+from genray.space import Sweep
+
+
+def sweep(
+    space: Sweep | Path | str,
+    *,
+    out: Path | str,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    address: str | None = None,
+    verbose: bool = False,
+) -> Path:
+    """Runs a sweep to its end and returns the folder of its comparison.
+
+    What is done stands in `out`. With `resume` a sweep goes on from there: after a Ctrl-C, after a kill, or with more
+    trials or models than before. Raises UserError before anything starts, and KeyboardInterrupt on Ctrl-C.
+    """
+    if not isinstance(space, Sweep):
+        space = Sweep.load(space, overrides)
+    out = Path(out).absolute()
+
+    from genray.cluster import folder
+
+    folder.check(out, space, resume=resume)
+
+    from genray.cluster.progress import Progress
+    from genray.data import datasets
+    from genray.preflight import check_sweep
+
+    with Progress() as progress:
+        progress.say(f"{space.name}: {', '.join(space.models)}; {space.num_trials} trials each; in {out}")
+        experiment = space.first_experiment(space.models[0])
+        dataset = datasets.load(experiment.dataset, image_size=experiment.image_size)
+        check_sweep(space, dataset.training_data)
+        environment.prepare(address)
+        progress.say("starting Ray")
+
+        from genray.cluster import tuner
+
+        tuner.run(space, out, dataset, address, progress, verbose)
+        progress.say("comparing")
+    return _compare(out)
+
+
+def _compare(out: Path) -> Path:
+    from genray import report
+
+    report.compare([out], out / "comparison")
+    return out / "comparison"
