@@ -30,5 +30,7 @@ def compare(runs: Sequence[Path | str], out: Path | str) -> dict[str, Any]:
         files.write_text(out / "index.html", page)
         tensorboard.write(result, collection, out)
     except OSError as error:
-        raise UserError(f"cannot write the comparison to {out}: {error.strerror}; give another folder with --out") from None
+        raise UserError(
+            f"cannot write the comparison to {out}: {error.strerror}; give another folder with --out"
+        ) from None
     return result

@@ -24,9 +24,9 @@ NOT_CONFIGURATION = {"seed", "resources", "checkpoint_every"}
 COMPARABLE = {
     "dataset": "scores on different datasets do not compare; compare them apart",
     "split": "scores on different splits do not compare; run `genray evaluate` on each run",
-    "fingerprint": "the images are not the same although the name is; evaluate all runs on the same copy of the dataset",
+    "fingerprint": "the images differ although the name is the same; evaluate all runs on one copy of the dataset",
     "extractor": "distances in different features do not compare; run `genray evaluate` on each run again",
-    "num_samples": "scores depend on the number of samples; run `genray evaluate` on each run with the same num_samples",
+    "num_samples": "scores depend on the number of samples; evaluate each run with the same num_samples",
 }
 
 REQUIRED = ("experiment", "split", "sampled_from", "num_samples", "metrics", "num_parameters", "train_seconds")
@@ -115,12 +115,14 @@ def _read_run(path: Path) -> Entry:
     if path.is_dir() and not (path / "experiment.yaml").is_file():
         inside = sorted(child.parent.name for child in path.glob("*/experiment.yaml"))
         if inside:
-            raise UserError(f"{path} is not a run, but holds some; give {', '.join(str(path / name) for name in inside[:3])} …")
+            raise UserError(
+                f"{path} is not a run, but holds some; give {', '.join(str(path / name) for name in inside[:3])} …"
+            )
     run = open_run(path)
     result = run.result
     if result is None:
         raise UserError(f"{path} was not evaluated: it holds no result.json; run `genray evaluate {path}`")
-    if lacking := [key for key in REQUIRED if key not in result]:
+    if lacking := [key for key in REQUIRED if not isinstance(result, dict) or key not in result]:
         raise UserError(f"{run.result_path} is half-written: it lacks {lacking[0]!r}; run `genray evaluate {path}`")
     return Entry(run, result)
 
@@ -135,8 +137,14 @@ def _read_sweep(path: Path, notes: list[str]) -> tuple[SweepFolder, list[Entry]]
             if (folder / "result.json").is_file():
                 entries.append(_read_run(folder))
             elif folder.is_dir():
-                notes.append(f"{model}: {folder.name} has no result and is not in the table, so the seeds shown are those that ended well.")
+                notes.append(_lost_finalist(sweep, model, folder.name))
     return sweep, entries
+
+
+def _lost_finalist(sweep: SweepFolder, model: str, name: str) -> str:
+    noted = sweep.searches[model].attributes.get("failed_finalists", {}) if model in sweep.searches else {}
+    reason = f": {noted[name]}" if name in noted else ""
+    return f"{model}: {name} has no result{reason}. The seeds in the table are those that ended well."
 
 
 def _without_result(sweep: SweepFolder, models: Iterable[str]) -> dict[str, str]:
@@ -148,8 +156,10 @@ def _without_result(sweep: SweepFolder, models: Iterable[str]) -> dict[str, str]
         search = sweep.searches.get(model)
         if search is None or not search.trials:
             reasons[model] = "no trial was started"
-        elif search.best is None and search.failure is not None:
-            reasons[model] = f"no trial completed: {search.failure}"
+        elif search.best is None:
+            reasons[model] = (
+                search.attributes.get("no_finalists") or f"no trial completed: {search.failure or 'none failed'}"
+            )
         else:
             reasons[model] = "its finalists were not evaluated"
     return reasons
@@ -160,13 +170,18 @@ def refuse_mixtures(entries: Iterable[Entry]) -> None:
     for key, fix in COMPARABLE.items():
         seen: dict[str, Entry] = {}
         for entry in entries:
-            value = entry.result.get(key)
-            if key == "dataset":
-                value = entry.run.experiment.dataset
+            value = _comparable(entry, key)
             seen.setdefault(json.dumps(value, sort_keys=True), entry)
         if len(seen) > 1:
             (a, first), (b, second) = list(seen.items())[:2]
             raise UserError(f"the runs differ in {key}: {a} in {first.run.path}, {b} in {second.run.path}; {fix}")
+
+
+def _comparable(entry: Entry, key: str) -> Any:
+    if key == "dataset":
+        return entry.run.experiment.dataset
+    value = entry.result.get(key)
+    return f"{value.get('name')} {value.get('hash')}" if key == "extractor" and isinstance(value, dict) else value
 
 
 def group(entries: Iterable[Entry]) -> list[Group]:

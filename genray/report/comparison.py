@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from statistics import fmean
 from typing import Any
 
 from optuna.trial import TrialState
 
 from genray import metrics
+from genray.metrics.base import Score
 from genray.report.collect import Collection, Entry, Group
 from genray.report.intervals import best_first, beyond, summarize
 from genray.report.search import Search
@@ -47,16 +50,26 @@ def build(collection: Collection) -> Comparison:
 
 def better(metric: str) -> str:
     """`lower`, `higher` or another word, for a metric that has no better end or is not known here."""
-    score = metrics.scores().get(metric)
+    score = known_scores().get(metric)
     return score.better if score else "none"
 
 
+@cache
+def known_scores() -> dict[str, Score]:
+    """`metrics.scores()`, which looks through a folder, once a process."""
+    return metrics.scores()
+
+
 def metric_names(comparison: Mapping[str, Any]) -> list[str]:
-    """Of any row, the primary one first, the others in the order of the metrics' own list."""
-    present = {name for row in comparison["rows"] for name in row["metrics"]}
-    order = dict.fromkeys([comparison["primary"], *metrics.scores()])
-    rank = {name: i for i, name in enumerate(order)}
-    return sorted(present, key=lambda name: (rank.get(name, len(rank)), name))
+    """Of any row: the primary one, those of all rows, those of some; at last those without a better end."""
+    counts = Counter(name for row in comparison["rows"] for name in row["metrics"])
+    known = list(known_scores())
+
+    def rank(name: str) -> tuple[Any, ...]:
+        in_all, place = counts[name] == len(comparison["rows"]), known.index(name) if name in known else len(known)
+        return name != comparison["primary"], better(name) == "none", not in_all, place, name
+
+    return sorted(counts, key=rank)
 
 
 def agreed(values: Iterable[Any]) -> Any:
@@ -88,7 +101,7 @@ def _row(group: Group, searches: Sequence[Search], notes: list[str]) -> dict[str
 
 
 def _metrics(group: Group, notes: list[str]) -> dict[str, Any]:
-    """Summaries of the metrics that every run has: a mean over those that happen to be numbers would be another thing."""
+    """Of the metrics that every run has: a mean over those runs that happen to have it would be another thing."""
     names = dict.fromkeys(name for entry in group.entries for name in entry.result["metrics"])
     summaries = {}
     for name in names:
@@ -96,7 +109,9 @@ def _metrics(group: Group, notes: list[str]) -> dict[str, Any]:
         if len(values) == len(group.entries):
             summaries[name] = summarize(values)
         else:
-            notes.append(f"{group.label}: {name} is a number in {len(values)} of {len(group.entries)} runs and is left out.")
+            notes.append(
+                f"{group.label}: {name} is a number in {len(values)} of {len(group.entries)} runs and is left out."
+            )
     return summaries
 
 
@@ -149,7 +164,10 @@ def _scheduler(settings: Mapping[str, Any]) -> str:
 def _differences(comparison: Mapping[str, Any]) -> list[str]:
     """Budgets that were not the same for all, versions that were mixed."""
     notes, rows = [], comparison["rows"]
-    for key, what in (("epochs", "trained for different numbers of epochs"), ("seeds", "run with different numbers of seeds")):
+    for key, what in (
+        ("epochs", "trained for different numbers of epochs"),
+        ("seeds", "run with different numbers of seeds"),
+    ):
         if isinstance(value := comparison["budget"][key], str):
             notes.append(f"The rows were {what} ({value}).")
     if len({row["trials"] for row in rows}) > 1:
@@ -182,8 +200,12 @@ def _below_floor(comparison: Mapping[str, Any]) -> list[str]:
         ]
         if labels and direction == "lower":
             why = "such a model has memorized training images, or the metric is wrong"
-            notes.append(f"{', '.join(labels)}: {name} lies below the floor of real images by more than its interval; {why}.")
+            notes.append(
+                f"{', '.join(labels)}: {name} lies below the floor of real images by more than its interval; {why}."
+            )
         elif labels:
             why = "samples that keep to where images are densest can do that; look at recall and coverage beside it"
-            notes.append(f"{', '.join(labels)}: {name} lies above that of real images by more than its interval; {why}.")
+            notes.append(
+                f"{', '.join(labels)}: {name} lies above that of real images by more than its interval; {why}."
+            )
     return notes

@@ -25,16 +25,19 @@ def render(comparison: Mapping[str, Any], collection: Collection, *, paths: Sequ
     searches, figures = view.searches(collection, looks, out)
     figures |= {f"curve-{metric}": figure for metric, figure in curves.items()}
     environment = Environment(
-        loader=PackageLoader("genray.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("genray.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment.get_template("page.html").render(
         comparison=comparison,
+        count=_count(comparison),
         budget=_budget(comparison["budget"]),
         verdicts=words.verdicts(comparison),
         grid=tables.grid(comparison),
-        costs=[tables.cost(row) for row in comparison["rows"]],
-        cost_heads=tables.COST_HEADS,
         strips=view.intervals(comparison, looks),
         gallery=view.galleries(collection, comparison),
         curves=[(metric, words.title(metric), view.direction(metric)) for metric in curves],
@@ -52,6 +55,13 @@ def render(comparison: Mapping[str, Any], collection: Collection, *, paths: Sequ
 
 def _inline(name: str) -> Markup:
     return Markup(resources.files("genray.report").joinpath(name).read_text(encoding="utf-8"))  # noqa: S704  our own file
+
+
+def _count(comparison: Mapping[str, Any]) -> str:
+    """`4 models`, `12 configurations of 4 models`"""
+    rows, models = len(comparison["rows"]), len({row["model"] for row in comparison["rows"]})
+    text = f"{models} {'model' if models == 1 else 'models'}"
+    return text if rows == models else f"{rows} rows of {text}"
 
 
 def _budget(budget: Mapping[str, Any]) -> dict[str, str]:

@@ -9,8 +9,10 @@
     const color = (name) => css.getPropertyValue(name).trim();
     const axis = { gridcolor: color("--line"), linecolor: color("--line"), zeroline: false, automargin: true };
     const hover = { bgcolor: color("--raised"), bordercolor: color("--line"), font: { color: color("--text") } };
+    const readable = (note) => ({ bgcolor: color("--raised"), borderpad: 1, ...note });  // lines run behind the text
     return {
       ...layout,
+      annotations: (layout.annotations || []).map(readable),
       xaxis: { ...axis, ...layout.xaxis },
       yaxis: { ...axis, ...layout.yaxis },
       font: { family: css.fontFamily, size: 12, color: color("--muted") },

@@ -14,18 +14,18 @@ SMALLEST_SIDE = 256  # pixels: no picture is made smaller than this
 
 
 def data_uri(path: Path, limit: int) -> str | None:
-    """A PNG file as a data URI; as WebP, and smaller, where it has more than `limit` bytes. None where it is not there."""
+    """A PNG file as a data URI; as WebP, and smaller, where it is above `limit` bytes; None where there is none."""
     if not path.is_file():
         return None
     try:
         with Image.open(path) as picture:
             if picture.format == "PNG" and path.stat().st_size <= limit:
                 return _uri("image/png", path.read_bytes())
-            picture = picture.convert("RGB")
+            shrunk = picture.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
         raise UserError(f"{path} is not a picture ({error}); run `genray evaluate {path.parent}`") from None
-    while len(content := _webp(picture)) > limit and min(picture.size) > SMALLEST_SIDE:
-        picture = picture.resize((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)), Image.Resampling.LANCZOS)
+    while len(content := _webp(shrunk)) > limit and min(shrunk.size) > SMALLEST_SIDE:
+        shrunk = shrunk.resize((shrunk.width * 3 // 4, shrunk.height * 3 // 4), Image.Resampling.LANCZOS)
     return _uri("image/webp", content)
 
 

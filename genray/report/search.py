@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import optuna
@@ -36,6 +38,7 @@ class Search:
     folder: Path  # of the sweep; a trial's "run" is relative to it
     objectives: tuple[Objective, ...]
     trials: tuple[FrozenTrial, ...]
+    attributes: dict[str, Any]  # what the sweep noted with the study: `no_finalists`, `failed_finalists`
 
     def count(self, state: TrialState) -> int:
         return sum(trial.state is state for trial in self.trials)
@@ -59,14 +62,20 @@ class Search:
             merged = trial.distributions | merged
         return merged
 
+    @cached_property
+    def configurations(self) -> list[list[FrozenTrial]]:
+        """Completed trials, those that differ in their seed alone together; the best mean first objective first."""
+        alike: dict[tuple[tuple[str, Any], ...], list[FrozenTrial]] = defaultdict(list)
+        for trial in self.trials:
+            if trial.state is TrialState.COMPLETE and trial.values:
+                alike[tuple(sorted((k, v) for k, v in trial.params.items() if k != "seed"))].append(trial)
+        sign = 1 if self.objectives[0].mode == "min" else -1
+        return sorted(alike.values(), key=lambda trials: sign * fmean(trial.values[0] for trial in trials))
+
     @property
     def best(self) -> FrozenTrial | None:
-        """The completed trial with the best first objective."""
-        done = [t for t in self.trials if t.state is TrialState.COMPLETE and t.values]
-        if not done:
-            return None
-        sign = 1 if self.objectives[0].mode == "min" else -1
-        return min(done, key=lambda trial: sign * trial.values[0])
+        """The completed trial whose configuration the finalists have: of several seeds, the first."""
+        return self.configurations[0][0] if self.configurations else None
 
     def importances(self) -> tuple[dict[str, float], int, int | None]:
         """Share of each parameter in the variation of the first objective (fANOVA), the number of trials it rests on,
@@ -149,12 +158,14 @@ def read_searches(folder: Path, settings: Mapping[str, Any]) -> dict[str, Search
         studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
     except Exception as error:  # optuna raises whatever a damaged line leads to: KeyError, JSONDecodeError …
         problem = " ".join(str(error).split())
-        raise UserError(f"{journal} is not an Optuna journal ({problem}); give a sweep whose journal is whole") from None
+        raise UserError(
+            f"{journal} is not an Optuna journal ({problem}); give a sweep whose journal is whole"
+        ) from None
     objectives = read_objectives(settings)
     searches = {}
     for study in studies:
         own = objectives or tuple(Objective("objective", _mode(d)) for d in study.directions)
-        searches[study.study_name] = Search(study.study_name, folder, own, tuple(study.trials))
+        searches[study.study_name] = Search(study.study_name, folder, own, tuple(study.trials), study.user_attrs)
     return searches
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +17,9 @@ from genray.report.comparison import better, metric_names
 from genray.report.words import ARROWS, duration, estimate, title, unit, verdicts
 
 FLOOR = "real images (floor)"
-LEGEND = "mean ± half width of the 95 % Student-t interval over seeds; bold: best mean; ≈: its interval overlaps the best one's"
+LEGEND = (
+    "mean ± half of the 95 % Student-t interval over seeds; bold: best mean; ≈: its interval overlaps the best one's"
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,15 @@ class Cell:
     text: str
     best: bool = False
     tied: bool = False
+
+    @property
+    def mean(self) -> str:
+        return self.text.partition(" ")[0]
+
+    @property
+    def spread(self) -> str:
+        """`± 0.24`, or nothing where there is no value."""
+        return self.text.partition(" ")[2]
 
     @property
     def marked(self) -> str:
@@ -80,7 +92,9 @@ def csv(comparison: Mapping[str, Any]) -> str:
     """A line for each row and metric, and for the floor, in full precision. `values` are separated by spaces."""
     file = io.StringIO()
     writer = csv_module.writer(file, lineterminator="\n")
-    writer.writerow(["label", "model", "sampled_from", "metric", "better", "unit", "mean", "std", "ci95", "n", "values"])
+    writer.writerow(
+        ["label", "model", "sampled_from", "metric", "better", "unit", "mean", "std", "ci95", "n", "values"]
+    )
     floor = {"label": "floor", "model": "", "sampled_from": "", "metrics": comparison["floor"]}
     for row in [*comparison["rows"], floor]:
         for name in metric_names(comparison):
@@ -140,9 +154,14 @@ def _markdown_line(cells: Sequence[str]) -> str:
 def terminal(comparison: Mapping[str, Any]) -> RenderableType:
     """For `rich`: metrics downwards, as four models fit a terminal's width and ten metrics do not."""
     table, rows = grid(comparison), comparison["rows"]
-    view = Table(title=Text(f"{comparison['dataset']}, {comparison['split']} split"), title_justify="left", pad_edge=False)
+    view = Table(
+        title=Text(f"{comparison['dataset']}, {comparison['split']} split"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     view.add_column("")
-    for label in table.labels:
+    for label in [*table.labels[:-1], "floor"]:
         view.add_column(Text(label), justify="right")
     for i, head in enumerate(table.heads):
         view.add_row(Text(head), *[_styled(line[i]) for line in table.cells])

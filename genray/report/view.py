@@ -15,9 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 from genray.report import plots, words
 from genray.report.collect import Collection, Entry, Group
 from genray.report.comparison import better, metric_names
-from genray.report.intervals import bounds
+from genray.report.intervals import bounds, summarize
+from genray.report.parallel import parallel_coordinates, short
 from genray.report.pictures import data_uri
-from genray.report.plots import Style, short
+from genray.report.plots import Style
 from genray.report.search import FEWEST_FOR_IMPORTANCE, Search, epochs_of, last_values, reason_of
 
 PICTURE_BYTES = 1_800_000  # of all pictures together; Plotly takes 4.8 MB of a page that should stay below 8
@@ -40,14 +41,10 @@ def _strip(metric: str, comparison: Mapping[str, Any], looks: Mapping[str, Style
     rows = [row for row in comparison["rows"] if metric in row["metrics"]]
     floor = comparison["floor"].get(metric)
     shown = [row["metrics"][metric] for row in rows] + ([floor] if floor else [])
-    values = [v for estimate in shown for v in (*bounds(estimate), *(estimate.get("values") or []))]
-    log = min(values) > 0 and max(values) > plots.LOG_FROM * min(values)
-    ends = [math.log(v) if log else v for v in (min(values), max(values))]
-    margin = 0.05 * (ends[1] - ends[0]) or 0.5 * abs(ends[0]) or 0.5
-    low, high = ends[0] - margin, ends[1] + margin
+    low, high = _ends([v for estimate in shown for v in (*bounds(estimate), *(estimate.get("values") or []))])
 
     def place(value: float) -> float:
-        return round(100 * ((math.log(value) if log else value) - low) / (high - low), 2)
+        return round(100 * (value - low) / (high - low), 2)
 
     def mark(estimate: Mapping[str, Any]) -> View:
         left, right = map(place, bounds(estimate))
@@ -55,23 +52,34 @@ def _strip(metric: str, comparison: Mapping[str, Any], looks: Mapping[str, Style
         return {"left": left, "width": round(right - left, 2), "mean": place(estimate["mean"]), "text": text}
 
     lines = [
-        {"label": r["label"], **looks[r["label"]], **mark(m := r["metrics"][metric]), "seeds": [place(v) for v in m["values"]]}
+        {
+            "label": r["label"],
+            **looks[r["label"]],
+            **mark(m := r["metrics"][metric]),
+            "seeds": [place(v) for v in m["values"]],
+        }
         for r in rows
     ]
     return {
         "metric": metric,
         "title": words.title(metric),
-        "direction": words.DIRECTIONS.get(better(metric), "neither end is better by itself"),
+        "direction": words.DIRECTIONS.get(better(metric), "neither end is better"),
         "arrow": words.ARROWS.get(better(metric), ""),
         "unit": words.unit(metric),
         "summary": words.summary(metric),
         "source": words.source(metric),
         "rows": lines,
         "floor": mark(floor) if floor else None,
-        "low": words.number(math.exp(low) if log else low),
-        "high": words.number(math.exp(high) if log else high),
-        "log": log,
+        "low": words.number(low),
+        "high": words.number(high),
     }
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of an axis that holds the values with a margin, from 0 where that is not far off."""
+    low, high = min(values), max(values)
+    margin = 0.05 * (high - low) or 0.5 * abs(low) or 0.5
+    return (0.0 if 0 <= low < 0.4 * high else low - margin), high + margin
 
 
 def typical(group: Group, metric: str) -> Entry:
@@ -99,7 +107,9 @@ def galleries(collection: Collection, comparison: Mapping[str, Any]) -> View:
     return view
 
 
-def searches(collection: Collection, looks: Mapping[str, Style], out: Path) -> tuple[list[View], dict[str, plots.Figure]]:
+def searches(
+    collection: Collection, looks: Mapping[str, Style], out: Path
+) -> tuple[list[View], dict[str, plots.Figure]]:
     """For each study: counts, best configuration, importances and trials; and its figures by name."""
     views, figures = [], dict[str, plots.Figure]()
     for i, sweep in enumerate(collection.sweeps):
@@ -109,7 +119,7 @@ def searches(collection: Collection, looks: Mapping[str, Style], out: Path) -> t
             color = _color(model, collection, looks)
             view = _search(search, sweep.path, out) | {"sweep": sweep.settings.get("name"), "color": color}
             for kind, figure in (
-                ("parallel", plots.parallel_coordinates(search, color)),
+                ("parallel", parallel_coordinates(search, color)),
                 ("pareto", plots.pareto(search, color)),
             ):
                 if figure is not None:
@@ -135,8 +145,9 @@ def _search(search: Search, folder: Path, out: Path) -> View:
         "num_trials": len(search.trials),
         "seconds": words.duration(search.seconds),
         "objectives": [words.title(objective.metric) for objective in search.objectives],
-        "best": [(name, _value(value)) for name, value in best.params.items()] if best else [],
+        "best": [(name, _value(value)) for name, value in best.params.items() if name != "seed"] if best else [],
         "best_number": best.number if best else None,
+        "repeated": _repeated(search),
         "failure": search.failure,
         "importances": [(short(name), name, round(100 * float(share), 1)) for name, share in importances.items()],
         "importance_trials": num_trials,
@@ -146,6 +157,18 @@ def _search(search: Search, folder: Path, out: Path) -> View:
         "trials": [_trial(trial, search, parameters, folder, out) for trial in search.trials],
         "width": 110 * (len(parameters) + len(search.objectives) + 1),
     }
+
+
+def _repeated(search: Search) -> list[tuple[list[tuple[str, str]], str, int]]:
+    """Where seeds were searched: (parameters, mean with interval of the first objective, seeds), the best first."""
+    if "seed" not in search.distributions:
+        return []
+    rows = []
+    for trials in search.configurations:
+        found = summarize([trial.values[0] for trial in trials])
+        params = [(name, _value(value)) for name, value in trials[0].params.items() if name != "seed"]
+        rows.append((params, words.estimate(found["mean"], found["ci95"]), len(trials)))
+    return rows
 
 
 def _trial(trial: FrozenTrial, search: Search, parameters: Sequence[str], folder: Path, out: Path) -> View:
@@ -175,11 +198,21 @@ def runs(comparison: Mapping[str, Any], out: Path) -> list[View]:
             "label": row["label"],
             "sampled_from": row["sampled_from"],
             "runs": [(seed, link(Path(run), out)) for seed, run in zip(row["seeds"], row["runs"], strict=True)],
+            "trials": _trials_text(row),
+            "num_parameters": f"{row['num_parameters']:,}",
+            "seconds": words.duration(row["train_seconds"]),
             "reads": sorted({reads for reads in row["test_reads"] if reads is not None}),
             "config": yaml.safe_dump(row["config"], sort_keys=False),
         }
         for row in comparison["rows"]
     ]
+
+
+def _trials_text(row: Mapping[str, Any]) -> str:
+    """`8, of which 1 failed`"""
+    if row["trials"] is None:
+        return "n/a"
+    return f"{row['trials']}, of which {row['failed_trials']} failed" if row["failed_trials"] else str(row["trials"])
 
 
 def direction(metric: str) -> str:

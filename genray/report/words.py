@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genray import metrics
-from genray.report.comparison import better, metric_names
+from genray.report.comparison import better, known_scores, metric_names
 from genray.report.intervals import best_first, overlap
 
 # Spelling that a key cannot carry; any other key is shown with its underscores as spaces.
@@ -28,17 +27,18 @@ def in_sentence(metric: str) -> str:
 
 
 def unit(metric: str) -> str:
-    score = metrics.scores().get(metric)
+    score = known_scores().get(metric)
     return score.unit if score else ""
 
 
 def summary(metric: str) -> str:
-    score = metrics.scores().get(metric)
-    return score.summary if score else ""
+    """What it measures, beginning with a capital."""
+    score = known_scores().get(metric)
+    return score.summary[:1].upper() + score.summary[1:] if score else ""
 
 
 def source(metric: str) -> str:
-    score = metrics.scores().get(metric)
+    score = known_scores().get(metric)
     return score.source if score else ""
 
 
@@ -90,6 +90,7 @@ class Verdict:
     best: str  # label of the row
     value: str  # `6.18 ± 0.24`
     tied: tuple[str, ...]  # labels of rows whose interval touches the best one's, from better to worse
+    standing: str  # what the intervals say: `clear of every other`
     sentence: str
 
 
@@ -105,18 +106,21 @@ def _verdict(metric: str, rows: Sequence[Mapping[str, Any]], comparison: Mapping
     value = estimate(mine["mean"], mine["ci95"])
     tied = tuple(row["label"] for row in others if overlap(mine, row["metrics"][metric]))
     known = mine["ci95"] is not None and all(row["metrics"][metric]["ci95"] is not None for row in others)
-    what = f"{'lowest' if better(metric) == 'lower' else 'highest'} {in_sentence(metric)}"
     if not others:
-        sentence = f"{best['label']} has a {in_sentence(metric)} of {value}{_beside_floor(metric, comparison)}."
-    elif not known:
-        sentence = f"{best['label']} has the {what}, {value}; with one seed there is no interval to tell the models apart by."
+        standing = "no other row has it" if len(comparison["rows"]) > 1 else "the only row"
+        sentence = f"{best['label']}: {in_sentence(metric)} {value}{_beside_floor(metric, comparison)}."
+        return Verdict(metric, best["label"], value, tied, standing, sentence)
+    second = others[0]["metrics"][metric]
+    runner_up = f"next {others[0]['label']}, {estimate(second['mean'], second['ci95'])}"
+    if not known:
+        standing = f"one seed gives no interval to tell rows apart by; {runner_up}"
     elif tied:
-        sentence = f"{best['label']} has the {what}, {value}, but its interval overlaps that of {listed(tied)}: these seeds do not tell them apart."
+        standing = f"its interval overlaps that of {listed(tied)}, so these seeds do not tell them apart"
     else:
-        second = others[0]["metrics"][metric]
-        runner_up = f"{others[0]['label']}, {estimate(second['mean'], second['ci95'])}"
-        sentence = f"{best['label']} has the {what}, {value}; its interval is clear of every other (next: {runner_up})."
-    return Verdict(metric, best["label"], value, tied, sentence)
+        standing = f"its interval is clear of every other; {runner_up}"
+    end = "lowest" if better(metric) == "lower" else "highest"
+    sentence = f"{best['label']} has the {end} {in_sentence(metric)}, {value}: {standing}."
+    return Verdict(metric, best["label"], value, tied, standing, sentence)
 
 
 def _beside_floor(metric: str, comparison: Mapping[str, Any]) -> str:

@@ -86,7 +86,14 @@ def write_run(
 ) -> Path:
     """A run's folder. `result` changes keys of its result.json."""
     rng = rng or np.random.default_rng(seed)
-    values = {"dataset": dataset, "seed": seed, "epochs": 40, "model.name": model, "metrics": ["frechet"], **(params or {})}
+    values = {
+        "dataset": dataset,
+        "seed": seed,
+        "epochs": 40,
+        "model.name": model,
+        "metrics": ["frechet"],
+        **(params or {}),
+    }
     experiment = Experiment.parse(with_values({}, values))
     path.mkdir(parents=True)
     (path / "experiment.yaml").write_text(experiment.to_yaml())
@@ -157,7 +164,9 @@ def write_search(folder: Path, model: str, *, trials: int = 8, fail: str | None 
             trial.set_user_attr("reason", fail or "the loss is not finite at step 31 in phase 'elbo': loss=nan")
             study.tell(trial, state=TrialState.FAIL)
             continue
-        worth = LEVEL[model] * (1 + abs(np.log10(trial.params["optimizer.learning_rate"] / 1e-3)) + trial.params["model.dropout"])
+        worth = LEVEL[model] * (
+            1 + abs(np.log10(trial.params["optimizer.learning_rate"] / 1e-3)) + trial.params["model.dropout"]
+        )
         stopped = number % 3 == 1
         for epoch in range(5, 11 if stopped else 41, 5):
             trial.report(worth * (1 + 3 * np.exp(-epoch / 9)), epoch)

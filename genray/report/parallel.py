@@ -1,0 +1,135 @@
+"""A search as parallel coordinates: a line a trial, through its parameters to its objectives.
+
+Lines of ordinary scatter plots: Plotly's own `parcoords` takes three WebGL contexts a figure, and a browser has 16.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from genray.report.plots import GREY, Figure, escaped, headed, hover, spans_decades
+from genray.report.search import Search, epochs_of, last_values
+from genray.report.words import number
+
+
+def parallel_coordinates(search: Search, color: str) -> Figure:
+    """The best trial in the model's colour, others by rank towards grey, those stopped early dotted, with the epoch
+    that each reached on an axis of its own."""
+    axes = _axes(search)
+    shown = [trial for trial in search.trials if trial.state is not TrialState.FAIL]
+    notes = [
+        {"x": x, "y": 1.1, "text": f"<b>{axis.name}</b>", "showarrow": False, "yanchor": "bottom"}
+        for x, axis in enumerate(axes)
+    ]
+    notes += [
+        {"x": x, "y": y, "text": text, "showarrow": False, "xanchor": "left", "xshift": 5, "font": {"size": 11}}
+        for x, axis in enumerate(axes)
+        for y, text in axis.ticks
+    ]
+    upright = {"type": "line", "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1}, "layer": "below"}
+    return {
+        "data": [_line(trial, share, axes, search, color) for trial, share in _from_worst_to_best(shown, search)],
+        "layout": {
+            "annotations": notes,
+            "shapes": [{**upright, "x0": x, "x1": x} for x in range(len(axes))],
+            "xaxis": {"visible": False, "range": [-0.35, len(axes) - 0.35]},
+            "yaxis": {"visible": False, "range": [-0.06, 1.28]},
+            "showlegend": False,
+            "hovermode": "closest",
+            "margin": {"l": 8, "r": 8, "t": 4, "b": 8},
+        },
+    }
+
+
+def short(parameter: str) -> str:
+    """`model.hidden` → `hidden`: the whole key stands in the table of trials."""
+    return parameter.rsplit(".", 1)[-1]
+
+
+def _line(trial: FrozenTrial, share: float, axes: Sequence[_Axis], search: Search, color: str) -> dict[str, Any]:
+    best = search.best is not None and trial.number == search.best.number
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": list(range(len(axes))),
+        "y": [axis.place(trial) for axis in axes],
+        "line": {
+            "color": _mix(GREY, color, share**2),
+            "width": 3.5 if best else 1.6,
+            "dash": "solid" if trial.state is TrialState.COMPLETE else "dot",
+        },
+        "marker": {"size": 7 if best else 5},
+        "opacity": 1.0 if best else 0.8,
+        "hovertext": hover(trial, search),
+        "hoverinfo": "text",
+    }
+
+
+class _Axis:
+    """One upright line: where a trial's value stands on it, from 0 to 1, and what is written beside it."""
+
+    def __init__(
+        self, name: str, values: Mapping[int, Any], *, choices: Sequence[Any] | None = None, log: bool = False
+    ) -> None:
+        self.name, self._values, self._choices, self._log = name, values, choices, log
+        numbers = [self._scaled(v) for v in values.values()] if choices is None else [0.0, len(choices) - 1.0]
+        self._low, self._high = min(numbers, default=0.0), max(numbers, default=0.0)
+
+    def _scaled(self, value: Any) -> float:
+        if self._choices is not None:
+            return float(self._choices.index(value))
+        return math.log10(value) if self._log else float(value)
+
+    def _share(self, scaled: float) -> float:
+        return (scaled - self._low) / (self._high - self._low) if self._high > self._low else 0.5
+
+    def place(self, trial: FrozenTrial) -> float | None:
+        value = self._values.get(trial.number)
+        return None if value is None else round(self._share(self._scaled(value)), 4)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        if self._choices is not None:
+            return [(self._share(float(i)), escaped(str(choice))) for i, choice in enumerate(self._choices)]
+        if not self._values:
+            return []
+        ends = sorted({self._low, (self._low + self._high) / 2, self._high})
+        return [(self._share(v), number(10**v if self._log else v, digits=2)) for v in ends]
+
+
+def _axes(search: Search) -> list[_Axis]:
+    axes = []
+    for name, distribution in search.distributions.items():
+        values = {t.number: t.params[name] for t in search.trials if name in t.params}
+        choices = distribution.choices if isinstance(distribution, CategoricalDistribution) else None
+        log = bool(getattr(distribution, "log", False))
+        axes.append(_Axis(escaped(short(name)), values, choices=choices, log=log))
+    epochs = {t.number: reached for t in search.trials if (reached := epochs_of(t)) is not None}
+    if len(set(epochs.values())) > 1:
+        axes.append(_Axis("epochs", epochs))
+    for i, objective in enumerate(search.objectives):
+        last = {t.number: ends[i] for t in search.trials if len(ends := last_values(t)) > i}
+        finite = {trial: value for trial, value in last.items() if math.isfinite(value)}
+        log = bool(finite) and spans_decades(list(finite.values()))
+        axes.append(_Axis(headed(objective), finite, log=log))
+    return axes
+
+
+def _from_worst_to_best(trials: Sequence[FrozenTrial], search: Search) -> list[tuple[FrozenTrial, float]]:
+    """Trials with their rank's share: 1 is the best, which is drawn last. Those without a value come first, at 0."""
+    sign = 1 if search.objectives[0].mode == "min" else -1
+    valued = [trial for trial in trials if last_values(trial) and math.isfinite(last_values(trial)[0])]
+    ranked = sorted(valued, key=lambda trial: -sign * last_values(trial)[0])
+    unvalued = [(trial, 0.0) for trial in trials if trial not in valued]
+    return unvalued + [(trial, (i + 1) / len(ranked)) for i, trial in enumerate(ranked)]
+
+
+def _mix(first: str, second: str, share: float) -> str:
+    """The colour at `share` of the way from the first to the second."""
+    ends = [[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (first, second)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(*ends, strict=True))
