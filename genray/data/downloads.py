@@ -102,7 +102,9 @@ def _download(folder: str, missing: list[Path]) -> None:
             else f"put {', '.join(f'{path.name}.gz' for path in missing)} into {missing[0].parent}"
         )
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"cannot download {folder} ({reason}); {by_hand}, or set GENRAY_DATA") from None
+        raise UserError(
+            f"cannot download the dataset ({reason}); {by_hand}, or set GENRAY_DATA to where it is"
+        ) from None
 
 
 @contextmanager

@@ -19,15 +19,16 @@ from genray.data.spec import Split
 
 def fit(image: Image.Image, size: int) -> Image.Image:
     """One image, cropped to a square and resized."""
-    return ImageOps.fit(image, (size, size), method=Image.Resampling.BICUBIC)
+    if image.width != image.height:
+        return ImageOps.fit(image, (size, size), method=Image.Resampling.BICUBIC)
+    return image.resize((size, size), Image.Resampling.BICUBIC)
 
 
 def resize(split: Split, size: int) -> Split:
     """Every image (C, H, W) of a split → (C, size, size)."""
 
     def one(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        planes = [np.asarray(fit(Image.fromarray(plane), size)) for plane in image]
-        return np.stack(planes)
+        return np.stack([np.asarray(fit(Image.fromarray(plane), size)) for plane in image])
 
     with ThreadPoolExecutor(num_threads()) as threads:
         return Split(np.stack(list(threads.map(one, split.images))), split.labels)
