@@ -175,18 +175,14 @@ def main() -> None:
         whole, running = run(sweep_asked, folder / "sweep")
         shutil.rmtree(folder)
         rows.append((name, trials, sum(each) / trials, work, whole, running))
-    print(f"VAE on the embedded digits, {epochs} epochs a trial, {LANES} lanes.\n")
     print(
-        "| | trials | own work a trial [s] | own work of all, wall [s] | from the call, wall [s] | overhead a trial [s] |",
-        end="",
+        f"VAE on the embedded digits, {epochs} epochs a trial, {LANES} lanes. Seconds; wall but for `own work a trial`.\n"
     )
-    print(" from the first trial, wall [s] | overhead a trial [s] |")
-    print("|---|---|---|---|---|---|---|---|")
-    for name, trials, each, work, whole, running in rows:
-        overheads = [(wall - work) / trials for wall in (whole, running)]
-        print(
-            f"| {name} | {trials} | {each:.2f} | {work:.1f} | {whole:.1f} | {overheads[0]:.2f} | {running:.1f} | {overheads[1]:.2f} |"
-        )
+    columns = ("", "trials", "own work a trial", "own work of all", "from the call", "overhead a trial")
+    print(f"| {' | '.join((*columns, 'from the first trial', 'overhead a trial'))} |\n|{'---|' * 8}")
+    for name, trials, each, work, *walls in rows:
+        cells = [f"{wall:.1f} | {(wall - work) / trials:.2f}" for wall in walls]
+        print(f"| {name} | {trials} | {each:.2f} | {work:.1f} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
