@@ -36,7 +36,7 @@ def compute(context: Context) -> dict[str, float]:
     from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds
 
     require_images("frechet", context, 2)
-    distance = FrechetInceptionDistance(feature=_Identity(context.real.features.shape[1]))
+    distance = FrechetInceptionDistance(feature=_Identity(context.real.features.shape[1]), sync_on_compute=False)
     distance.update(torch.tensor(context.real.features, dtype=torch.float64), real=True)
     distance.update(torch.tensor(context.fake.features, dtype=torch.float64), real=False)
     return {"frechet": max(0.0, float(distance.compute()))}  # rounding makes equal sets -1e-12
