@@ -119,7 +119,7 @@ def markdown(comparison: Mapping[str, Any]) -> str:
     for label, cells, spent in zip(table.labels, table.cells, costs, strict=True):
         texts = [f"**{cell.text}**" if cell.best else cell.marked for cell in cells]
         lines.append(_markdown_line([_plain(label), *texts, *spent]))
-    lines += ["", f"{LEGEND[0].upper()}{LEGEND[1:]}. {protocol(comparison)}"]
+    lines += ["", f"{LEGEND[0].upper()}{LEGEND[1:]}. {_plain(protocol(comparison))}"]
     if comparison["notes"]:
         lines += ["", "Mind:", "", *[f"- {_plain(note)}" for note in comparison["notes"]]]
     return "\n".join(lines) + "\n"
@@ -142,9 +142,9 @@ def protocol(comparison: Mapping[str, Any]) -> str:
 
 def _plain(text: str) -> str:
     """Text that a Markdown reader shows as it is, whatever it holds."""
-    for special in ("\\", "`", "*", "_", "<", "[", "|", "#"):
+    for special in ("\\", "`", "*", "_", "[", "|", "#"):
         text = text.replace(special, f"\\{special}")
-    return " ".join(text.split())
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split())
 
 
 def _markdown_line(cells: Sequence[str]) -> str:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fabricate import write_sweep
+
+from tests.report.fabricate import write_sweep
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from genray.config import Experiment, with_values
-from genray.images import grid, save_png
+from genray.images import grid
 
 MODELS = ("vae", "gan", "vae_gan", "aae")
 LEVEL = {"vae": 14.0, "gan": 6.2, "vae_gan": 6.6, "aae": 11.0}  # the Fréchet distance that each ends near
@@ -106,7 +109,7 @@ def write_run(
             row |= {f"validation/{name}": value for name, value in now.items()}
         rows.append(row)
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    write_pictures(path, model, seed)
+    write_pictures(path, model)
     if evaluated:
         write_result(path, experiment, scores(model, rng, end), result or {})
     return path
@@ -134,22 +137,34 @@ def write_result(path: Path, experiment: Experiment, values: Mapping[str, float]
     (path / "result.json").write_text(json.dumps(content | dict(changes)))
 
 
-def write_pictures(path: Path, model: str, seed: int) -> None:
-    """Real digits, and the same with noise in the place of samples."""
-    rng = np.random.default_rng(seed)
+def write_pictures(path: Path, model: str) -> None:
+    for name, content in pictures(model).items():
+        (path / name).write_bytes(content)
+
+
+@cache
+def pictures(model: str) -> dict[str, bytes]:
+    """PNG files: real digits, and the same with noise in the place of samples."""
+    rng = np.random.default_rng(0)
     digits = (load_digits().images[:, None] * 15.9).astype(np.uint8)
     real = digits[:64]
     noise = rng.normal(0, 4 * LEVEL.get(model, 10.0), real.shape)
     samples = np.clip(digits[rng.integers(64, 1700, 64)] + noise, 0, 255).astype(np.uint8)
-    save_png(path / "real.png", grid(real, columns=8))
-    save_png(path / "samples.png", grid(samples, columns=8))
+    made = {"real.png": real, "samples.png": samples}
     if model != "gan":
         blurred = np.clip(real[:16] + noise[:16] / 2, 0, 255).astype(np.uint8)
         rows = [real[:8], blurred[:8], real[8:16], blurred[8:]]
-        save_png(path / "reconstructions.png", grid(np.concatenate(rows), columns=8))
+        made["reconstructions.png"] = np.concatenate(rows)
+    return {name: png(images) for name, images in made.items()}
 
 
-def write_search(folder: Path, model: str, *, trials: int = 8, fail: str | None = None, runs: bool = True) -> None:
+def png(images: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(grid(images, columns=8)[:, :, 0]).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write_search(folder: Path, model: str, *, trials: int = 8, fail: str | None = None) -> None:
     """A study by ask and tell: most trials complete, some are pruned, one fails (or all, for the reason `fail`)."""
     storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
     sampler = optuna.samplers.RandomSampler(seed=len(model))
@@ -158,8 +173,7 @@ def write_search(folder: Path, model: str, *, trials: int = 8, fail: str | None 
     for number in range(trials):
         trial = study.ask(space)
         trial.set_user_attr("run", f"{model}/trial_{number:04d}")
-        if runs:
-            write_run(folder / model / f"trial_{number:04d}", model, seed=0, params=trial.params, evaluated=False)
+        (folder / model / f"trial_{number:04d}").mkdir(parents=True)
         if fail is not None or number == 5:
             trial.set_user_attr("reason", fail or "the loss is not finite at step 31 in phase 'elbo': loss=nan")
             study.tell(trial, state=TrialState.FAIL)

@@ -1,0 +1,184 @@
+"""What is read, how it is grouped, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genray.errors import UserError
+from genray.report.collect import collect
+from tests.report.fabricate import write_run, write_search, write_sweep
+
+
+def refusal(*paths: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        collect(paths)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_sweep_gives_a_group_a_model_with_its_finalists(sweep: Path) -> None:
+    collection = collect([sweep])
+    assert [(group.label, len(group.entries)) for group in collection.groups] == [
+        ("aae", 5), ("gan", 5), ("vae", 5), ("vae_gan", 5),
+    ]  # fmt: skip
+    assert [entry.seed for entry in collection.groups[0].entries] == [1, 2, 3, 4, 5]
+    assert collection.missing == {}
+    assert collection.notes == ()
+    assert {model: len(search.trials) for model, search in collection.sweeps[0].searches.items()} == {
+        "vae": 8, "gan": 8, "vae_gan": 8, "aae": 8,
+    }  # fmt: skip
+
+
+def test_sweep_and_run_folders_together(sweep: Path, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "mine", "vae", seed=9)
+    groups = {group.label: len(group.entries) for group in collect([sweep, run]).groups}
+    assert groups == {"aae": 5, "gan": 5, "vae": 6, "vae_gan": 5}
+
+
+def test_same_folder_twice_counts_once(sweep: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(sweep / "vae" / "finalist_0")
+    [group] = collect([sweep / "vae" / "finalist_0", sweep / "vae" / "finalist_0", link]).groups
+    assert len(group.entries) == 1
+
+
+def test_configurations_of_one_model_are_rows_named_by_what_differs(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / f"{hidden}-{seed}", "vae", seed=seed, params={"model.hidden": hidden})
+        for hidden in (64, 19)
+        for seed in (0, 1)
+    ]
+    runs.append(write_run(tmp_path / "gan", "gan"))
+    labels = {group.label: len(group.entries) for group in collect(runs).groups}
+    assert labels == {"gan": 1, "vae (hidden=19)": 2, "vae (hidden=64)": 2}
+
+
+def test_samplers_of_one_model_are_rows(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / s, "vae", result={"sampled_from": s}) for s in ("prior", "gmm")]
+    assert [g.label for g in collect(runs).groups] == ["vae (from gmm)", "vae (from prior)"]
+
+
+def test_machine_and_checkpoints_do_not_make_another_row(tmp_path: Path) -> None:
+    params = {"resources.gpu": 0.25, "checkpoint_every": 1}
+    runs = [write_run(tmp_path / "a", "vae", seed=0), write_run(tmp_path / "b", "vae", seed=1, params=params)]
+    assert [len(group.entries) for group in collect(runs).groups] == [2]
+
+
+def test_repeated_seed_is_refused(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, "vae", seed=3) for name in ("a", "b")]
+    message = refusal(*runs)
+    assert "same seed 3" in message
+    assert str(runs[0]) in message
+    assert str(runs[1]) in message
+
+
+@pytest.mark.parametrize(
+    ("change", "values"),
+    [
+        ({"split": "validation"}, ('"test"', '"validation"')),
+        ({"fingerprint": "ffff"}, ('"0123456789abcdef"', '"ffff"')),
+        ({"extractor": {"name": "classifier", "hash": "other"}}, ("classifier 5f0c1d2e3a4b", "classifier other")),
+        ({"num_samples": 100}, ("360", "100")),
+    ],
+)
+def test_mixtures_are_refused_with_both_values(tmp_path: Path, change: dict[str, Any], values: tuple[str, str]) -> None:
+    runs = [write_run(tmp_path / "a", "vae", seed=0), write_run(tmp_path / "b", "gan", seed=0, result=change)]
+    message = refusal(*runs)
+    [key] = change
+    assert f"the runs differ in {key}" in message
+    assert all(value in message for value in values)
+    assert all(str(run) in message for run in runs)
+
+
+def test_mixed_datasets_are_refused(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "a", "vae"), write_run(tmp_path / "b", "gan", dataset="mnist")]
+    assert 'differ in dataset: "digits" in' in refusal(*runs)
+
+
+def test_extractor_recipe_may_be_told_in_other_words(tmp_path: Path) -> None:
+    extractor = {"name": "classifier", "hash": "5f0c1d2e3a4b", "recipe": {"epochs": 3}}
+    runs = [write_run(tmp_path / "a", "vae"), write_run(tmp_path / "b", "gan", result={"extractor": extractor})]
+    assert len(collect(runs).groups) == 2
+
+
+def test_nothing_given() -> None:
+    assert "nothing to compare" in refusal()
+
+
+def test_not_a_folder_and_not_a_run(tmp_path: Path) -> None:
+    assert "is not a folder" in refusal(tmp_path / "nowhere")
+    assert "holds no experiment.yaml" in refusal(tmp_path)
+
+
+def test_folder_of_runs_names_them(sweep: Path) -> None:
+    assert f"give {sweep / 'vae' / 'finalist_0'}" in refusal(sweep / "vae")
+
+
+def test_run_without_result_names_the_command(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "vae", evaluated=False)
+    assert f"run `genray evaluate {run}`" in refusal(run)
+
+
+@pytest.mark.parametrize("content", ["", '{"split": "te', "[]", "3"])
+def test_half_written_result_is_named(tmp_path: Path, content: str) -> None:
+    run = write_run(tmp_path / "run", "vae")
+    (run / "result.json").write_text(content)
+    message = refusal(run)
+    assert str(run / "result.json") in message
+    assert f"genray evaluate {run}" in message
+
+
+@pytest.mark.parametrize("key", ["metrics", "num_samples"])
+def test_result_that_lacks_a_key_is_named(tmp_path: Path, key: str) -> None:
+    run = write_run(tmp_path / "run", "vae")
+    result = json.loads((run / "result.json").read_text())
+    del result[key]
+    (run / "result.json").write_text(json.dumps(result))
+    assert f"lacks '{key}'" in refusal(run)
+
+
+def test_finalist_without_result_is_left_out_loudly(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae",), seeds=3)
+    (folder / "vae" / "finalist_1" / "result.json").unlink()
+    collection = collect([folder])
+    assert [entry.seed for entry in collection.groups[0].entries] == [1, 3]
+    [note] = collection.notes
+    assert "finalist_1" in note
+
+
+def test_model_whose_trials_all_failed_is_missing_with_the_reason(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae",), seeds=2)
+    settings = (folder / "sweep.yaml").read_text().replace("models:\n- vae", "models:\n- vae\n- gan\n- aae")
+    (folder / "sweep.yaml").write_text(settings)
+    write_search(folder, "gan", fail="the loss is not finite at step 3")
+    missing = collect([folder]).missing
+    assert "the loss is not finite at step 3" in missing["gan"]
+    assert missing["aae"] == "no trial was started"
+
+
+def test_sweep_without_any_result(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae",), seeds=0)
+    message = refusal(folder)
+    assert "vae: its finalists were not evaluated" in message
+    assert "--resume" in message
+
+
+def test_damaged_journal_is_named(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae",), seeds=1)
+    lines = (folder / "study.journal").read_text().splitlines(keepends=True)
+    (folder / "study.journal").write_text("".join(["{broken\n", *lines]))
+    assert str(folder / "study.journal") in refusal(folder)
+
+
+def test_replaced_finalists_do_not_count(sweep: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(sweep, folder)
+    (folder / "vae" / "replaced").mkdir()
+    write_run(folder / "vae" / "replaced" / "finalist_0_0", "vae", seed=1, params={"model.hidden": 19})
+    assert [group.label for group in collect([folder]).groups] == ["aae", "gan", "vae", "vae_gan"]

@@ -1,0 +1,265 @@
+"""The contract of comparison.json, and that every other form says the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from scipy import stats
+
+from genray.errors import UserError
+from genray.report import compare, comparison, tables, words
+from genray.report.collect import collect
+from tests.report.fabricate import FLOOR, write_run, write_search, write_sweep
+
+NUMBER = {"type": "number"}
+ESTIMATE = {
+    "type": "object",
+    "required": ["mean", "std", "ci95", "values"],
+    "properties": {"mean": NUMBER, "std": {"type": ["number", "null"]}, "ci95": {"type": ["number", "null"]}},
+}
+SCHEMA = {
+    "type": "object",
+    "required": [
+        "dataset", "split", "versions", "commit", "budget", "num_samples", "extractor", "floor", "rows",
+    ],
+    "properties": {
+        "dataset": {"type": "string"},
+        "split": {"const": "test"},
+        "versions": {"type": "object", "required": ["torch", "ray", "optuna"]},
+        "commit": {"type": "string"},
+        "budget": {"type": "object", "required": ["trials", "epochs"]},
+        "num_samples": {"type": "integer"},
+        "extractor": {"type": "object", "required": ["name", "hash"]},
+        "floor": {
+            "type": "object",
+            "additionalProperties": {"required": ["mean", "ci95"], "properties": {"mean": NUMBER, "ci95": NUMBER}},
+        },
+        "rows": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": [
+                    "model", "sampled_from", "seeds", "trials", "failed_trials", "num_parameters", "train_seconds",
+                    "config", "metrics", "runs",
+                ],
+                "properties": {
+                    "model": {"type": "string"},
+                    "sampled_from": {"enum": ["prior", "gmm"]},
+                    "seeds": {"type": "array", "items": {"type": "integer"}},
+                    "trials": {"type": ["integer", "null"]},
+                    "failed_trials": {"type": ["integer", "null"]},
+                    "num_parameters": {"type": "integer"},
+                    "train_seconds": NUMBER,
+                    "config": {"type": "object"},
+                    "metrics": {"type": "object", "additionalProperties": ESTIMATE},
+                    "runs": {"type": "array", "items": {"type": "string"}},
+                },
+            },
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def result(sweep: Path) -> dict[str, Any]:
+    return comparison.build(collect([sweep]))
+
+
+def test_contract(result: dict[str, Any]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(json.loads(json.dumps(result, allow_nan=False)), SCHEMA)
+    assert [row["model"] for row in result["rows"]] == ["gan", "vae_gan", "aae", "vae"]  # by Fréchet distance
+    for row in result["rows"]:
+        assert row["seeds"] == [1, 2, 3, 4, 5]
+        assert (row["trials"], row["failed_trials"], row["pruned_trials"]) == (8, 1, 3)
+        assert all((Path(run) / "result.json").exists() for run in row["runs"])
+    assert result["budget"]["trials"] == 8
+    assert result["floor"] == FLOOR
+    assert result["notes"] == []
+
+
+def test_numbers_are_those_of_the_result_files(result: dict[str, Any]) -> None:
+    for row in result["rows"]:
+        for name, found in row["metrics"].items():
+            values = [json.loads((Path(run) / "result.json").read_text())["metrics"][name] for run in row["runs"]]
+            assert found["values"] == values
+            low, high = stats.t.interval(0.95, 4, loc=sum(values) / 5, scale=stats.sem(values))
+            assert found["mean"] == pytest.approx((low + high) / 2)
+            assert found["ci95"] == pytest.approx((high - low) / 2)
+
+
+def test_csv_holds_the_same_numbers(result: dict[str, Any]) -> None:
+    lines = list(csv.DictReader(io.StringIO(tables.csv(result))))
+    rows = {row["label"]: row["metrics"] for row in result["rows"]} | {"floor": result["floor"]}
+    assert len(lines) == sum(len(metrics) for metrics in rows.values())
+    for line in lines:
+        found = rows[line["label"]][line["metric"]]
+        assert float(line["mean"]) == found["mean"]
+        assert float(line["ci95"]) == found["ci95"]
+        assert list(map(float, line["values"].split())) == found["values"]
+        assert int(line["n"]) == 5
+
+
+def test_markdown_shows_the_same_numbers(result: dict[str, Any]) -> None:
+    text = tables.markdown(result)
+    head, _, *lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    names = comparison.metric_names(result)
+    assert head[1 : 1 + len(names)] == [tables.metric_head(name) for name in names]
+    for line, row in zip(lines, result["rows"], strict=False):
+        assert line[0].replace("\\", "") == row["label"]
+        for cell, name in zip(line[1:], names, strict=False):
+            if name in row["metrics"]:
+                mean, ci95 = map(float, cell.strip("*≈ ").split(" ± "))
+                assert mean == pytest.approx(row["metrics"][name]["mean"], rel=0.01)
+                assert ci95 == pytest.approx(row["metrics"][name]["ci95"], rel=0.06)
+            else:
+                assert cell == "–"
+    assert lines[-1][0] == "real images (floor)"
+
+
+def test_best_is_marked_once_a_metric_and_by_its_direction(result: dict[str, Any]) -> None:
+    table = tables.grid(result)
+    for column, name in enumerate(comparison.metric_names(result)):
+        marked = [i for i, cells in enumerate(table.cells[:-1]) if cells[column].best]
+        means = [row["metrics"][name]["mean"] if name in row["metrics"] else None for row in result["rows"]]
+        known = [mean for mean in means if mean is not None]
+        if comparison.better(name) == "none" or len(known) < 2:
+            assert marked == []
+        else:
+            best = (min if comparison.better(name) == "lower" else max)(known)
+            assert marked == [means.index(best)]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_terminal_table_has_every_row_and_the_floor(result: dict[str, Any], width: int) -> None:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(tables.terminal(result))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("gan", "vae_gan", "aae", "vae", "floor", "Fréchet", "6.18"):
+        assert word in text
+
+
+def rows(*estimates: tuple[str, float, float | None]) -> dict[str, Any]:
+    made = [
+        {"label": label, "metrics": {"frechet": {"mean": mean, "ci95": ci95, "values": [mean]}}}
+        for label, mean, ci95 in estimates
+    ]
+    return {"rows": made, "floor": {"frechet": {"mean": 1.0, "ci95": 0.1}}, "primary": "frechet"}
+
+
+@pytest.mark.parametrize(
+    ("estimates", "standing"),
+    [
+        ([("a", 4.0, 0.3), ("b", 5.0, 0.4)], "its interval is clear of every other; next b, 5.00 ± 0.40"),
+        ([("a", 4.0, 0.3), ("b", 4.5, 0.4)], "its interval overlaps that of b, so these seeds do not tell them apart"),
+        ([("a", 4.0, 0.3), ("b", 4.0, None)], "one seed gives no interval to tell rows apart by; next b, 4.000 ± n/a"),
+    ],
+)
+def test_verdict_claims_no_more_than_the_intervals(estimates: list[Any], standing: str) -> None:
+    [verdict] = words.verdicts(rows(*estimates))
+    assert verdict.sentence == f"a has the lowest Fréchet distance, 4.00 ± 0.30: {standing}."
+
+
+def test_verdict_on_a_single_row_compares_with_real_images() -> None:
+    [verdict] = words.verdicts(rows(("a", 4.0, 0.3)))
+    assert verdict.sentence == "a: Fréchet distance 4.00 ± 0.30; real images score 1.00 ± 0.10."
+
+
+@pytest.mark.parametrize(
+    ("mean", "ci95", "text"),
+    [
+        (6.1843, 0.2429, "6.18 ± 0.24"),
+        (14.286, 0.994, "14.29 ± 0.99"),
+        (11.0, 1.04, "11.0 ± 1.0"),
+        (1234.5, 87.0, "1,234 ± 87"),
+        (0.00661, 0.00063, "0.00661 ± 0.00063"),
+        (-31.01, 0.49, "-31.01 ± 0.49"),
+        (3.14159, None, "3.142 ± n/a"),
+        (2.0, 0.0, "2.000 ± 0"),
+        (1e-9, 1e-10, "1.000e-09 ± 1.0e-10"),
+    ],
+)
+def test_estimate(mean: float, ci95: float | None, text: str) -> None:
+    assert words.estimate(mean, ci95) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "n/a"), (0, "0"), (41234.0, "41,234"), (0.02134, "0.0213"), (1.2e-6, "1.20e-06"), (-3, "-3.00")],
+)
+def test_number(value: float | None, text: str) -> None:
+    assert words.number(value) == text
+
+
+def test_score_better_than_the_floor_is_flagged(tmp_path: Path) -> None:
+    low = {"frechet": {"mean": 50.0, "ci95": 1.0, "values": [50.0] * 5}}
+    runs = [write_run(tmp_path / str(seed), "vae", seed=seed, result={"floor": low}) for seed in range(3)]
+    [note] = comparison.build(collect(runs))["notes"]
+    assert note.startswith("vae: frechet lies below the floor of real images")
+    assert "memorized" in note
+
+
+def test_one_seed_has_no_interval_anywhere(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "vae")
+    result = compare([run], tmp_path / "out")
+    [row] = result["rows"]
+    assert row["trials"] is None
+    assert all(found["ci95"] is None and found["std"] is None for found in row["metrics"].values())
+    for name in ("comparison.json", "comparison.csv", "comparison.md"):
+        assert not re.search(r"\bnan\b|Infinity", (tmp_path / "out" / name).read_text(), re.IGNORECASE)
+    assert "± n/a" in (tmp_path / "out" / "comparison.md").read_text()
+    assert any("One seed only" in note for note in result["notes"])
+
+
+def test_metric_that_some_runs_lack_is_left_out_loudly(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / str(seed), "vae", seed=seed) for seed in range(3)]
+    path = runs[1] / "result.json"
+    path.write_text(re.sub(r'"frechet": [0-9.]+', '"frechet": NaN', path.read_text(), count=1))
+    result = comparison.build(collect(runs))
+    assert "frechet" not in result["rows"][0]["metrics"]
+    assert any("frechet is a number in 2 of 3 runs" in note for note in result["notes"])
+
+
+def test_different_budgets_and_versions_are_said(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / "a", "vae", seed=0),
+        write_run(tmp_path / "b", "gan", seed=0, params={"epochs": 10}, result={"commit": "other"}),
+    ]
+    notes = " ".join(comparison.build(collect(runs))["notes"])
+    assert "different numbers of epochs (10, 40)" in notes
+    assert "different versions (commit)" in notes
+
+
+def test_model_without_result_is_said(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae",), seeds=2)
+    (folder / "sweep.yaml").write_text((folder / "sweep.yaml").read_text().replace("- vae\n", "- vae\n- gan\n", 1))
+    write_search(folder, "gan", fail="loss=nan")
+    result = comparison.build(collect([folder]))
+    assert "loss=nan" in result["without_result"]["gan"]
+    assert any(note.startswith("gan has no row: ") for note in result["notes"])
+
+
+def test_everything_is_written_and_again_without_leftovers(sweep: Path, tmp_path: Path) -> None:
+    runs = [sweep / "vae" / "finalist_0", sweep / "gan" / "finalist_0"]
+    first = compare(runs, tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir() if "tfevents" not in path.name)
+    assert names == ["comparison.csv", "comparison.json", "comparison.md", "index.html"]
+    content = {name: (tmp_path / name).read_bytes() for name in names}
+    assert compare(runs, tmp_path) == first
+    assert {name: (tmp_path / name).read_bytes() for name in names} == content
+    assert json.loads(content["comparison.json"]) == first
+
+
+def test_out_that_cannot_be_written(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "vae")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write the comparison"):
+        compare([run], tmp_path / "file" / "out")

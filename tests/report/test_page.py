@@ -1,0 +1,202 @@
+"""The page without a browser: whole, offline, safe, and there in every odd case."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import yaml
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from genray.report import compare
+from genray.report.pictures import data_uri
+from tests.report.fabricate import write_run, write_search, write_sweep
+
+VOID = {"meta", "link", "img", "br", "line"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed in order; keeps links, images and headings."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.headings: list[int] = []
+        self.ids: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "a":
+            self.links.append(str(given["href"]))
+        if tag == "img":
+            self.images.append(given)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+
+def page_of(*runs: Path, out: Path) -> tuple[str, Page]:
+    compare(runs, out)
+    text = (out / "index.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert page.headings[0] == 1
+    assert all(b - a <= 1 for a, b in zip(page.headings, page.headings[1:], strict=False))
+    assert all(image["alt"] for image in page.images)
+    assert len(page.ids) == len(set(page.ids))
+    return text, page
+
+
+@pytest.fixture(scope="module")
+def whole(sweep: Path) -> tuple[str, Page]:
+    return page_of(sweep, out=sweep / "comparison")
+
+
+def own(text: str) -> str:
+    """The page without Plotly's code."""
+    return text.replace(get_plotlyjs(), "")
+
+
+def test_page_is_one_file_that_loads_nothing(whole: tuple[str, Page]) -> None:
+    text, page = whole
+    assert len(text.encode()) < 8_000_000
+    assert all(str(image["src"]).startswith("data:image/") for image in page.images)
+    assert not re.search(r"<(script|link|iframe|img)[^>]+(src|href)=[\"'](?!data:)", own(text))
+    assert "@import" not in own(text)
+    assert "default-src 'none'" in text
+
+
+def test_every_link_leads_somewhere(whole: tuple[str, Page], sweep: Path) -> None:
+    _, page = whole
+    runs = [link for link in page.links if not link.startswith("#")]
+    assert len(runs) == 4 * 5 + 4 * 8
+    assert all((sweep / "comparison" / link).is_dir() for link in runs)
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+
+
+def test_pictures_of_all_models_stand_beside_the_real_ones(whole: tuple[str, Page]) -> None:
+    _, page = whole
+    alts = [str(image["alt"]) for image in page.images]
+    assert alts[0] == "Real images of the test split"
+    assert [alt.split(",")[0] for alt in alts[1:5]] == [f"Samples of {m}" for m in ("gan", "vae_gan", "aae", "vae")]
+    assert sum(alt.startswith("Test images and their reconstructions") for alt in alts) == 3
+    sizes = set()
+    for image in page.images[:5]:
+        content = base64.b64decode(str(image["src"]).partition(",")[2])
+        sizes.add(Image.open(io.BytesIO(content)).size)
+    assert len(sizes) == 1
+
+
+def test_figures_are_valid_for_plotly(whole: tuple[str, Page]) -> None:
+    text, _ = whole
+    [content] = re.findall(r'<script type="application/json" id="figures">(.*?)</script>', text, re.DOTALL)
+    figures = json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert {name for name in figures if name.startswith("parallel")} == {
+        "parallel-0-vae", "parallel-0-gan", "parallel-0-vae_gan", "parallel-0-aae",
+    }  # fmt: skip
+    assert "curve-frechet" in figures
+    assert set(re.findall(r'data-figure="([^"]+)"', text)) == set(figures)
+    for figure in figures.values():
+        go.Figure(figure)
+
+
+def test_curves_are_means_and_ranges_of_metrics_jsonl(whole: tuple[str, Page], sweep: Path) -> None:
+    [content] = re.findall(r'id="figures">(.*?)</script>', whole[0], re.DOTALL)
+    traces = json.loads(content)["curve-frechet"]["data"]
+    [line] = [trace for trace in traces if trace.get("name") == "vae"]
+    band = traces[traces.index(line) - 1]
+    histories = [
+        [json.loads(text) for text in (sweep / "vae" / f"finalist_{i}" / "metrics.jsonl").read_text().splitlines()]
+        for i in range(5)
+    ]
+    values = np.array(
+        [[row["validation/frechet"] for row in rows if "validation/frechet" in row] for rows in histories]
+    )
+    np.testing.assert_allclose(line["y"], values.mean(axis=0))
+    np.testing.assert_allclose(band["y"], [*values.max(axis=0), *values.min(axis=0)[::-1]])
+    assert line["x"] == list(range(0, 41, 5))
+
+
+def test_what_comes_from_files_is_shown_and_not_run(tmp_path: Path) -> None:
+    evil = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
+    folder = write_sweep(tmp_path / "a sweep #1 & more", models=("vae",), seeds=0, name=evil)
+    write_search(folder, "gan", fail=evil)
+    settings = yaml.safe_load((folder / "sweep.yaml").read_text())
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(settings | {"models": ["vae", "gan"]}))
+    changes = {"commit": evil, "device": evil, "extractor": {"name": evil, "hash": evil}, "sampled_from": evil}
+    for seed in (1, 2):
+        write_run(folder / "vae" / f"finalist_{seed}", "vae", seed=seed, dataset=f"folder:{evil}", result=changes)
+    text, page = page_of(folder, out=folder / "comparison")
+    assert evil not in own(text)
+    assert "<img src=x" not in own(text)
+    assert len(page.images) == 3
+    assert any(evil in data for data in page.text)  # and yet it can be read
+    runs = [link for link in page.links if not link.startswith("#")]
+    assert all("#" not in link and " " not in link for link in runs)
+    assert "<script>" not in (folder / "comparison" / "comparison.md").read_text()
+
+
+def test_one_model_one_seed_no_sweep_no_pictures_no_history(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "gan", result={"floor": {}, "versions": {}, "commit": None, "extractor": None})
+    for name in ("samples.png", "real.png", "metrics.jsonl"):
+        (run / name).unlink()
+    text, page = page_of(run, out=tmp_path / "out")
+    assert "± n/a" in text
+    assert page.images == []
+    assert len(text) < 100_000  # nothing to draw, so no Plotly
+    assert not re.search(r"\b(nan|None|undefined)\b", " ".join(page.text), re.IGNORECASE)
+
+
+def test_failed_model_and_running_trials(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae", "gan"), seeds=1)
+    (folder / "gan" / "finalist_0" / "result.json").unlink()
+    text, page = page_of(folder, out=tmp_path / "out")
+    assert "gan has no row: its finalists were not evaluated" in text
+    assert "What mattered" in " ".join(page.text)
+
+
+def test_twelve_rows_have_styles_of_their_own(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / f"{model}-{hidden}", model, params={"model.hidden": hidden})
+        for model in ("vae", "gan", "vae_gan", "aae")
+        for hidden in (19, 64, 128)
+    ]
+    text, _ = page_of(*runs, out=tmp_path / "out")
+    [content] = re.findall(r'id="figures">(.*?)</script>', text, re.DOTALL)
+    lines = [trace["line"] for trace in json.loads(content)["curve-frechet"]["data"] if "name" in trace]
+    assert len({(line["color"], line["dash"]) for line in lines}) == 12
+
+
+def test_large_pictures_are_made_small(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (500, 500, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "big.png")
+    uri = data_uri(tmp_path / "big.png", 40_000)
+    assert uri is not None
+    kind, _, content = uri.partition(";base64,")
+    assert kind == "data:image/webp"
+    assert len(base64.b64decode(content)) <= 40_000
+    assert data_uri(tmp_path / "none.png", 10) is None

@@ -1,0 +1,115 @@
+"""What is read out of a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import plotly.graph_objects as go
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import Trial, TrialState
+
+from genray.report.parallel import parallel_coordinates
+from genray.report.plots import pareto
+from genray.report.search import Search, read_searches
+
+
+def search(
+    tmp_path: Path,
+    tell: Callable[[optuna.Study, Trial], None],
+    *,
+    trials: int,
+    space: dict[str, optuna.distributions.BaseDistribution] | None = None,
+    objective: object = None,
+) -> Search:
+    """The search of a study whose every trial `tell` ends."""
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))
+    objectives = objective or {"metric": "frechet", "mode": "min"}
+    directions = ["minimize"] * (len(objectives) if isinstance(objectives, list) else 1)
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(study_name="vae", storage=storage, directions=directions, sampler=sampler)
+    for _ in range(trials):
+        tell(study, study.ask(space or {"a": FloatDistribution(0, 1), "b": FloatDistribution(0, 1)}))
+    return read_searches(tmp_path, {"objective": objectives})["vae"]
+
+
+def test_importance_finds_the_parameter_that_the_objective_depends_on(tmp_path: Path) -> None:
+    found, num_trials, epoch = search(tmp_path, lambda s, t: s.tell(t, t.params["a"] ** 2), trials=24).importances()
+    assert found["a"] > 0.9
+    assert sum(found.values()) == pytest.approx(1)
+    assert (num_trials, epoch) == (24, None)
+
+
+def test_importance_compares_stopped_trials_at_the_epoch_that_all_reached(tmp_path: Path) -> None:
+    def tell(study: optuna.Study, trial: Trial) -> None:
+        stopped = trial.params["a"] > 0.5  # the bad half never completes
+        for epoch in (5, 10) if stopped else (5, 10, 15, 20):
+            trial.report(trial.params["a"] / epoch, epoch)
+        study.tell(trial, *((None, TrialState.PRUNED) if stopped else (trial.params["a"] / 20,)))
+
+    found, num_trials, epoch = search(tmp_path, tell, trials=16).importances()
+    assert (num_trials, epoch) == (16, 10)
+    assert found["a"] > 0.9
+
+
+@pytest.mark.parametrize(("trials", "value"), [(3, None), (8, 1.0)])
+def test_no_importance_from_too_few_trials_or_equal_values(tmp_path: Path, trials: int, value: float | None) -> None:
+    made = search(tmp_path, lambda s, t: s.tell(t, t.params["a"] if value is None else value), trials=trials)
+    assert made.importances()[0] == {}
+
+
+def test_best_configuration_is_the_best_mean_over_seeds(tmp_path: Path) -> None:
+    values = {64: [1.0, 9.0], 128: [3.0, 4.0]}  # the single best trial has hidden 64
+
+    def tell(study: optuna.Study, trial: Trial) -> None:
+        hidden = 64 if trial.number < 2 else 128
+        trial.suggest_categorical("model.hidden", (64, 128))
+        study.tell(trial, values[hidden][trial.params["seed"]])
+
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "study.journal")))
+    study = optuna.create_study(study_name="vae", storage=storage)
+    for hidden in (64, 128):
+        for seed in (0, 1):
+            study.enqueue_trial({"model.hidden": hidden, "seed": seed})
+    for _ in range(4):
+        trial = study.ask({"seed": CategoricalDistribution((0, 1))})
+        tell(study, trial)
+    made = read_searches(tmp_path, {"objective": {"metric": "frechet"}})["vae"]
+    assert made.best is not None
+    assert made.best.params["model.hidden"] == 128
+    assert [len(trials) for trials in made.configurations] == [2, 2]
+
+
+def test_parallel_coordinates_place_every_trial_between_the_ends(sweep: Path) -> None:
+    found = read_searches(sweep, {"objective": {"metric": "frechet", "mode": "min"}})["vae"]
+    figure = parallel_coordinates(found, "#0072b2")
+    go.Figure(figure)  # plotly validates every key
+    assert len(figure["data"]) == 7  # of 8, one failed
+    for line in figure["data"]:
+        assert all(y is None or 0 <= y <= 1 for y in line["y"])
+    assert figure["data"][-1]["line"]["color"] == "#0072b2"  # the best is drawn last
+    assert figure["data"][-1]["y"][-1] == 0.0  # and lies lowest on the axis of the objective
+    names = [note["text"] for note in figure["layout"]["annotations"][:6]]
+    assert [name.strip("</b>") for name in names[-2:]] == ["epochs", "Fréchet distance ↓"]
+
+
+def test_two_objectives_have_a_front(tmp_path: Path) -> None:
+    objectives = [{"metric": "frechet", "mode": "min"}, {"metric": "train_seconds", "mode": "min"}]
+    pairs = [(1.0, 9.0), (2.0, 5.0), (3.0, 6.0), (4.0, 1.0), (5.0, 2.0)]
+    made = search(tmp_path, lambda s, t: s.tell(t, pairs[t.number]), trials=5, objective=objectives)
+    figure = pareto(made, "#0072b2")
+    assert figure is not None
+    go.Figure(figure)
+    beaten, best = figure["data"]
+    assert list(zip(best["x"], best["y"], strict=True)) == [(1.0, 9.0), (2.0, 5.0), (4.0, 1.0)]
+    assert list(zip(beaten["x"], beaten["y"], strict=True)) == [(3.0, 6.0), (5.0, 2.0)]
+    assert len(parallel_coordinates(made, "#0072b2")["data"]) == 5
+
+
+def test_no_journal_no_searches(tmp_path: Path) -> None:
+    assert read_searches(tmp_path, {}) == {}
+    assert list(tmp_path.iterdir()) == []  # Optuna would have made one
