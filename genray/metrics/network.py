@@ -17,7 +17,7 @@ WIDTHS = (16, 32, 64, 64, 64, 64, 64, 64)  # channels of each level
 NUM_ROTATIONS = 4
 BATCH_SIZE = 128
 LEARNING_RATE = 5e-3  # at the top of a one-cycle schedule
-MIN_STEPS, EPOCHS = 300, 2  # whichever is more
+MIN_STEPS, EPOCHS = 200, 2  # whichever is more: 99 % of the digits, 99 % of MNIST
 
 
 class Network(nn.Module):

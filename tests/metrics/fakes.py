@@ -1,0 +1,64 @@
+"""Stand-ins: features of known distributions, and models whose every score is known."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genray.config import ModelConfig
+from genray.data.spec import DataSpec, Split
+from genray.metrics.base import Context, FeatureSet
+from genray.models.base import GenerativeModel
+from genray.nn.noise import Noise
+
+
+def features(array: np.ndarray, probabilities: np.ndarray | None = None) -> FeatureSet:
+    if probabilities is None:
+        probabilities = np.full((len(array), 10), 0.1)
+    return FeatureSet(array.astype(np.float32), probabilities.astype(np.float32))
+
+
+def context(real: np.ndarray, fake: np.ndarray, *, seed: int = 0, **parts: object) -> Context:
+    split = Split(np.zeros((len(real), 1, 8, 8), np.uint8))
+    given = {"split": split, "model": None, "device": torch.device("cpu")} | parts
+    return Context(real=features(real), fake=features(fake), seed=seed, **given)
+
+
+class Replay(GenerativeModel):
+    """Gives back the images that it was handed, drawn by the noise, and a constant when asked to reconstruct."""
+
+    Config = ModelConfig
+
+    def __init__(self, images: np.ndarray, value: float = 0.0) -> None:
+        torch.nn.Module.__init__(self)
+        self.images = torch.tensor(images).float() / 127.5 - 1
+        self.value, self.largest, self.modes = value, 0, []
+
+    def phases(self) -> list:
+        return []
+
+    def sample(self, n: int, noise: Noise, *, label: Tensor | None = None) -> Tensor:
+        self.largest = max(self.largest, n)
+        self.modes.append((self.training, torch.is_grad_enabled()))
+        return self.images[(noise.uniform(n) * len(self.images)).long()]
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return torch.full_like(images, self.value)
+
+    def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
+        return images.flatten(1).sum(1) + noise.normal(len(images)) * 0
+
+
+class SampleOnly(GenerativeModel):
+    """No likelihood, no encoder; each sample is one value."""
+
+    Config = ModelConfig
+
+    def __init__(self, spec: DataSpec, value: float = 0.0) -> None:
+        torch.nn.Module.__init__(self)
+        self.spec, self.value = spec, value
+
+    def phases(self) -> list:
+        return []
+
+    def sample(self, n: int, noise: Noise, *, label: Tensor | None = None) -> Tensor:
+        return torch.full((n, *self.spec.shape), self.value)

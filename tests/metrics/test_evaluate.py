@@ -1,0 +1,208 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genray import metrics, runs
+from genray.config import Experiment
+from genray.data.spec import Dataset, Split
+from genray.errors import Fault, UserError
+from genray.metrics import evaluate
+from genray.metrics.evaluate import Judge, draw, evaluate_run, floor, make_judge
+from genray.metrics.features import Extractor
+from tests.metrics.fakes import Replay, SampleOnly
+
+SAMPLE_METRICS = ("class_entropy", "frechet", "kernel", "prdc")
+ALL = (*SAMPLE_METRICS, "elbo", "reconstruction")
+
+
+@pytest.fixture(scope="module")
+def judge(extractor: Extractor, digits: Dataset) -> Judge:
+    return make_judge(extractor, digits.validation, ALL)
+
+
+def test_every_metric_says_what_its_scores_are(judge: Judge, digits: Dataset) -> None:
+    """The contract of genray/metrics/*.py: `compute` gives the keys of `SCORES`, finite, and each key once."""
+    model = Replay(digits.train.images)
+    keys = [key for name in metrics.names() for key in metrics.load(name).SCORES]
+    assert len(set(keys)) == len(keys)
+    assert set(metrics.scores()) == set(keys)
+    for name in metrics.names():
+        values = make_judge(judge.extractor, judge.split, (name,)).score(model, seed=0)
+        assert values.keys() == metrics.load(name).SCORES.keys()
+        assert all(isinstance(value, float) and np.isfinite(value) for value in values.values())
+
+
+def test_the_default_metrics_of_an_experiment_are_all_there_are() -> None:
+    assert sorted(Experiment.model_fields["metrics"].default) == metrics.names()
+
+
+def test_training_images_score_far_better_than_noise(judge: Judge, digits: Dataset) -> None:
+    random = np.random.default_rng(0)
+    real = judge.score(Replay(digits.train.images), seed=0)
+    noise = judge.score(Replay(random.integers(0, 256, digits.train.images.shape, np.uint8)), seed=0)
+    assert real["frechet"] * 10 < noise["frechet"]
+    assert real["kernel"] * 10 < noise["kernel"]
+    assert real["precision"] > 0.9 > 0.3 > noise["precision"]
+    assert real["coverage"] > 0.7 > 0.2 > noise["coverage"]
+
+
+def test_a_model_that_dropped_classes_has_less_entropy_and_recall(judge: Judge, digits: Dataset) -> None:
+    some = digits.train.images[digits.train.labels < 3]
+    scores, whole = judge.score(Replay(some), seed=0), judge.score(Replay(digits.train.images), seed=0)
+    assert scores["class_entropy"] == pytest.approx(np.log(3), abs=0.1)
+    assert scores["recall"] < 0.6 * whole["recall"]
+    assert scores["precision"] > 0.9
+
+
+def test_the_seed_decides_a_score_and_nothing_else_is_drawn(judge: Judge, digits: Dataset) -> None:
+    state = torch.get_rng_state()
+    first = judge.score(Replay(digits.train.images), seed=3)
+    assert judge.score(Replay(digits.train.images), seed=3) == first
+    assert judge.score(Replay(digits.train.images), seed=4) != first
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_pickled_judge_scores_the_same(judge: Judge, digits: Dataset) -> None:
+    model = Replay(digits.train.images)
+    assert pickle.loads(pickle.dumps(judge)).score(model, seed=0) == judge.score(model, seed=0)  # noqa: S301  our own
+
+
+def test_models_are_scored_in_evaluation_mode_and_put_back(judge: Judge, digits: Dataset) -> None:
+    model = Replay(digits.train.images).train()
+    judge.score(model, seed=0)
+    assert set(model.modes) == {(False, False)}
+    assert model.training
+
+
+def test_samples_are_drawn_in_chunks_that_differ(digits: Dataset) -> None:
+    model = Replay(digits.train.images)
+    chunks = list(draw(model, 2_100, seed=0))
+    assert [len(chunk) for chunk in chunks] == [1_000, 1_000, 100]
+    assert model.largest == 1_000
+    assert chunks[0].dtype == np.uint8
+    assert (chunks[0] != chunks[1]).any()
+    np.testing.assert_array_equal(np.concatenate(list(draw(model, 2_100, seed=0))), np.concatenate(chunks))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_samples_that_are_not_finite_are_a_fault(judge: Judge, digits: Dataset, value: float) -> None:
+    with pytest.raises(Fault, match="samples must be finite, got 270 of 270 with NaN or infinity"):
+        judge.score(SampleOnly(digits.spec, value), seed=0)
+
+
+def test_a_constant_model_is_scored(judge: Judge, digits: Dataset) -> None:
+    scores = judge.score(SampleOnly(digits.spec), seed=0)
+    assert all(np.isfinite(value) for value in scores.values())
+    assert scores["recall"] == 0
+    assert "elbo" not in scores
+
+
+def test_the_number_of_samples(extractor: Extractor, digits: Dataset) -> None:
+    assert make_judge(extractor, digits.test, ("frechet",)).num_samples == 359
+    assert make_judge(extractor, digits.test, ("frechet",), 50).num_samples == 50
+    many = Split(np.zeros((10_001, 1, 8, 8), np.uint8))
+    assert make_judge(extractor, many, ("frechet",)).num_samples == 10_000
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest(extractor: Extractor, digits: Dataset) -> None:
+    with pytest.raises(UserError, match="'frechett' is not a metric; did you mean 'frechet'"):
+        make_judge(extractor, digits.test, ("frechett",))
+
+
+def test_the_floor_is_what_training_images_score(extractor: Extractor, digits: Dataset) -> None:
+    judge = make_judge(extractor, digits.test, ALL)
+    summary = floor(judge, digits.train, draws=3)
+    assert set(summary) == {key for name in SAMPLE_METRICS for key in metrics.load(name).SCORES}
+    frechet = summary["frechet"]
+    values = np.array(frechet["values"])
+    assert len(set(values)) == 3
+    assert frechet["mean"] == pytest.approx(values.mean())
+    assert frechet["ci95"] == pytest.approx(
+        4.302653 * values.std(ddof=1) / 3**0.5
+    )  # Student's t, 2 degrees, from a table
+    index = np.sort(np.random.default_rng(0).permutation(len(digits.train))[:359])
+    again = judge.score(InOrder(digits.train.images[index]), seed=0)
+    assert again["frechet"] == pytest.approx(values[0])
+
+
+class InOrder(SampleOnly):
+    """Gives its images one after the other, once."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        torch.nn.Module.__init__(self)
+        self.images = torch.tensor(images).float() / 127.5 - 1
+
+    def sample(self, n, noise, *, label=None):
+        given, self.images = self.images[:n], self.images[n:]
+        return given
+
+
+@pytest.fixture
+def run(tmp_path: Path, digits: Dataset, monkeypatch) -> runs.Run:
+    """A run folder with a row of history; loading its model gives a `Replay` of training images."""
+    experiment = Experiment.parse({"model": {"name": "vae"}, "seed": 7})
+    run = runs.create_run(tmp_path / "run", experiment)
+    run.metrics_path.write_text(json.dumps({"epoch": 0, "train_seconds": 0.0}) + "\n")
+    with run.metrics_path.open("a") as file:
+        file.write(json.dumps({"epoch": 60, "train_seconds": 12.5}) + "\n")
+    monkeypatch.setattr(evaluate, "load", lambda path, device: Replay(digits.train.images, value=1.0))
+    return run
+
+
+def test_a_runs_result(run: runs.Run, extractor: Extractor, digits: Dataset) -> None:
+    judge = make_judge(extractor, digits.test, ALL)
+    result = evaluate_run(run, judge, {"frechet": {"mean": 1.0, "ci95": 0.1, "values": [1.0]}}, digits)
+    assert json.loads(run.result_path.read_text()) == result
+    contract = {
+        "split": "test",
+        "sampled_from": "prior",
+        "num_samples": 359,
+        "num_parameters": 0,
+        "train_seconds": 12.5,
+        "test_reads": 1,
+        "dataset": "digits",
+        "fingerprint": digits.fingerprint,
+        "seed": 7,
+        "device": "cpu",
+    }
+    assert {key: result[key] for key in contract} == contract
+    assert Experiment.parse(result["experiment"]) == run.experiment
+    assert result["metrics"] == judge.score(Replay(digits.train.images, value=1.0), seed=7)
+    assert result["extractor"]["name"] == "digits-cnn32@1"
+    assert result["extractor"]["hash"] == extractor.hash
+    assert result["floor"]["frechet"]["mean"] == 1.0
+    assert {"python", "torch", "ray", "optuna", "genray"} <= result["versions"].keys()
+
+
+def test_each_evaluation_counts_as_a_reading_of_the_test_split(run: runs.Run, extractor, digits: Dataset) -> None:
+    judge = make_judge(extractor, digits.test, ("class_entropy",))
+    reads = [evaluate_run(run, judge, {}, digits)["test_reads"] for _ in range(3)]
+    assert reads == [1, 2, 3]
+
+
+def read_png(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_pictures_of_a_run(run: runs.Run, extractor: Extractor, digits: Dataset) -> None:
+    evaluate_run(run, make_judge(extractor, digits.test, ("class_entropy",)), {}, digits)
+    samples, real, pixels = (read_png(run.path / f"{name}.png") for name in ("samples", "real", "reconstructions"))
+    side = 10 * (32 + 2) - 2
+    assert (samples.shape, real.shape, pixels.shape) == ((side, side), (side, side), (2 * (side + 2) - 2, side))
+    assert (pixels[34:66, :32] == 255).all()  # the second row is what `Replay` makes of the first: white
+    np.testing.assert_array_equal(pixels[:32, :32], real[:32, :32])
+    np.testing.assert_array_equal(real[:32:4, :32:4], digits.test.images[0, 0])
+
+
+def test_models_that_do_not_reconstruct_have_no_such_picture(
+    run: runs.Run, extractor: Extractor, digits: Dataset, monkeypatch
+) -> None:
+    monkeypatch.setattr(evaluate, "load", lambda path, device: SampleOnly(digits.spec))
+    evaluate_run(run, make_judge(extractor, digits.test, ("class_entropy",)), {}, digits)
+    assert not (run.path / "reconstructions.png").exists()
