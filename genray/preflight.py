@@ -50,4 +50,6 @@ def _check_objective(
     context = Context(features, features, split, model.eval(), seed=0, device=torch.device("cpu"))
     with torch.no_grad():
         if score not in metric.compute(context):
-            raise UserError(f"objective: {name} has no {score!r}; search for another score, or leave {name} out of models")
+            raise UserError(
+                f"objective: {name} has no {score!r}; search for another score, or leave {name} out of models"
+            )

@@ -1,4 +1,4 @@
-"""A sweep: which models, over which ranges, how they are searched and how the best are judged. Checked before it starts."""
+"""A sweep: which models, over which ranges, how they are searched and how the best are judged. Checked at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_
 
 from genray import files, metrics, models
 from genray.config import Experiment, Strict, with_values
-from genray.distributions import Choice, Distribution, Value
+from genray.distributions import Distribution, Value
 from genray.errors import UserError, nearest
 
 SAMPLERS = ("tpe", "random", "grid", "nsga2")
@@ -86,13 +86,14 @@ class Scheduler(Strict):
 
 
 def _scheduler_or_none(value: object) -> object:
-    if isinstance(value, str):
-        if value != "none":
-            raise ValueError(f"{value!r} is not a scheduler{nearest(value, ['asha: {}', 'median: {}', 'none'])}")
+    """`none`, or {name: options}, where no options may be written as nothing."""
+    if value == "none":
         return None
-    if isinstance(value, Mapping):
-        return {key: {} if inner is None else inner for key, inner in value.items()}
-    return value
+    named = value if isinstance(value, Mapping) else {value: None} if isinstance(value, str) else {}
+    for name in named:
+        if name not in Scheduler.model_fields:
+            raise ValueError(f"{name!r} is not a scheduler{nearest(str(name), ['asha', 'median', 'none'])}")
+    return {name: options or {} for name, options in named.items()} if named else value
 
 
 class Finalists(Strict):
@@ -110,10 +111,10 @@ class Sweep(Strict):
     """
 
     name: str = Field(default="sweep", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    experiment: dict[str, Any] = {}
+    experiment: dict[str, Any] = Field(default={})
     models: tuple[str, ...] = Field(min_length=1)
-    search: Search = {}
-    model_search: dict[str, Search] = {}
+    search: Search = Field(default={})
+    model_search: dict[str, Search] = Field(default={})
     objective: Annotated[
         tuple[Objective, ...],
         Field(min_length=1, max_length=2),
@@ -138,6 +139,10 @@ class Sweep(Strict):
     def _one_or_list(self, objective: tuple[Objective, ...]) -> Any:
         plain = [o.plain() for o in objective]
         return plain[0] if len(plain) == 1 else plain
+
+    @field_serializer("scheduler")
+    def _named_or_none(self, scheduler: Scheduler | None) -> Any:
+        return None if scheduler is None else scheduler.model_dump(mode="json", exclude_none=True)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -183,11 +188,9 @@ class Sweep(Strict):
 
     def _check_objective(self, experiment: Experiment) -> None:
         known = {"train_seconds"}.union(*(metrics.load(name).SCORES for name in experiment.metrics))
-        for objective in self.objective:
-            if objective.metric not in known:
-                raise ValueError(
-                    f"objective: no metric of the experiment gives {objective.metric!r}{nearest(objective.metric, known)}"
-                )
+        for name in (objective.metric for objective in self.objective):
+            if name not in known:
+                raise ValueError(f"objective: no metric of the experiment gives {name!r}{nearest(name, known)}")
 
     @property
     def num_trials(self) -> int:
@@ -199,7 +202,7 @@ class Sweep(Strict):
         return self.first_experiment(self.models[0]).epochs
 
     def space(self, model: str) -> Search:
-        """All that is searched for one model, in the order of names, which does not depend on how the YAML is written."""
+        """All that is searched for one model, in the order of names, however the YAML is written."""
         return dict(sorted((self.search | self.model_search.get(model, {})).items()))
 
     def grid(self, model: str) -> dict[str, tuple[Value, ...]]:

@@ -1,7 +1,7 @@
 """Which run comes next, and what becomes of it: plain Python over the sweep's folder, that Tune's hooks call.
 
-Models take turns. A model whose search is done goes on with its finalists while the others still search, so that no lane
-is idle; its own trials alone decide what is stopped and what is best.
+Models take turns. A model whose search is done goes on with its finalists while the others still search, so that no
+lane is idle; its own trials alone decide what is stopped and what is best.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Ray reads from the environment when it is imported, and hands on to its processes. Imports no ray, so comes first."""
+"""What Ray reads from the environment when it is imported, and hands on to its processes. Imports no ray itself."""
 
 import os
 import secrets

@@ -53,6 +53,7 @@ def opened(out: Path, sweep: Sweep) -> Iterator[JournalStorage]:
 def check(out: Path, sweep: Sweep, *, resume: bool) -> None:
     """Whether the sweep may work in this folder; changes nothing. Raises UserError."""
     _check_place(out, resume)
+    files.require_writable(out, "the sweep")
     if (out / "sweep.yaml").exists():
         _check_extension(Sweep.load(out / "sweep.yaml"), sweep, out)
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
-from genray.cluster import resources  # sets what Ray reads when it is imported
-
-# isort: split
-import ray
-
-from genray.cluster.lane import GroupLane
-from genray.cluster.work import Shared, Task
+from genray.cluster import environment
 from genray.data.spec import TrainingData
 from genray.errors import Fault
 from genray.metrics.evaluate import Judge
@@ -19,7 +13,17 @@ from genray.runs import Row, Run
 
 
 def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bool], *, verbose: bool = False) -> None:
-    """Trains in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. Raises Fault."""
+    """Trains in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. Raises Fault.
+
+    `environment.prepare` must have been called before this file is imported.
+    """
+    environment.prepare(None)
+    import ray
+
+    from genray.cluster import resources
+    from genray.cluster.lane import GroupLane
+    from genray.cluster.work import Shared, Task
+
     data_bytes = 2 * (data.train.images.nbytes + data.validation.images.nbytes)
     with resources.connected(None, data_bytes=data_bytes, verbose=verbose):
         resources.count_lanes(run.experiment, 1)

@@ -50,7 +50,6 @@ class Progress:
 
     def update(self, *, force: bool = False) -> None:
         """Cheap to call often: draws twice a second on a terminal, and writes a line every few seconds elsewhere."""
-        assert self._conductor is not None
         now = time.monotonic()
         if self._live is not None:
             if force or now - self._last >= 0.5:
@@ -65,7 +64,6 @@ class Progress:
             self.say(f"[{self._times()}]  {text}")
 
     def _times(self) -> str:
-        assert self._conductor is not None
         left = self._conductor.seconds_left()
         elapsed = duration(time.monotonic() - self._started)
         return elapsed if left is None else f"{elapsed}, about {duration(left)} left"

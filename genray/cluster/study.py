@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from genray.config import Experiment
 from genray.errors import UserError
 from genray.runs import Row
-from genray.space import Sweep
+from genray.space import Asha, Median, Scheduler, Sweep
 
 POPULATION = 8  # of NSGA-II; Optuna's 50 would make a sweep of 16 trials a random search
 
@@ -184,9 +184,9 @@ def make_sampler(sweep: Sweep, model: str, number: int) -> optuna.samplers.BaseS
 
 def make_pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
     """Early stopping whose state is the journal, so that a resumed sweep keeps its rungs."""
-    if sweep.scheduler is None:
-        return optuna.pruners.NopPruner()
-    if (asha := sweep.scheduler.asha) is not None:
-        return optuna.pruners.SuccessiveHalvingPruner(asha.grace_epochs, asha.reduction)
-    assert (median := sweep.scheduler.median) is not None
-    return optuna.pruners.MedianPruner(median.startup_trials, n_warmup_steps=median.grace_epochs)
+    match sweep.scheduler:
+        case Scheduler(asha=Asha() as asha):
+            return optuna.pruners.SuccessiveHalvingPruner(asha.grace_epochs, asha.reduction)
+        case Scheduler(median=Median() as median):
+            return optuna.pruners.MedianPruner(median.startup_trials, n_warmup_steps=median.grace_epochs)
+    return optuna.pruners.NopPruner()

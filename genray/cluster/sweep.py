@@ -37,11 +37,11 @@ def sweep(
     from genray.preflight import check_sweep
 
     with Progress() as progress:
-        progress.say(f"{space.name}: {', '.join(space.models)}; {space.num_trials} trials each; in {out}")
         experiment = space.first_experiment(space.models[0])
         dataset = datasets.load(experiment.dataset, image_size=experiment.image_size)
         check_sweep(space, dataset.training_data)
         environment.prepare(address)
+        progress.say(f"{space.name}: {', '.join(space.models)}; {space.num_trials} trials each; in {out}")
         progress.say("starting Ray")
 
         from genray.cluster import tuner

@@ -9,7 +9,7 @@ import ray
 from ray import tune
 
 from genray.cluster.lane import GroupLane, Lane, LocalLane
-from genray.cluster.work import Final, Shared, Task
+from genray.cluster.work import Final, Task
 from genray.config import Experiment
 from genray.files import parse_yaml
 

@@ -1,0 +1,152 @@
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+
+from genray.data.spec import Dataset
+from genray.errors import UserError
+from genray.preflight import check_sweep
+from genray.space import Sweep
+
+SPACES = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
+TREE: dict[str, Any] = {
+    "experiment": {"dataset": "digits", "epochs": 4},
+    "models": ["vae", "gan"],
+    "search": {"model.hidden": {"choice": [16, 32]}},
+    "trials": 4,
+}
+
+
+def with_search(**search: object) -> dict[str, Any]:
+    return TREE | {"search": {key.replace("__", "."): value for key, value in search.items()}}
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
+def test_every_search_space_is_valid_for_each_of_its_models(path: Path, digits: Dataset) -> None:
+    sweep = Sweep.load(path)
+    assert {experiment.model.name for experiment in sweep.probes()} == set(sweep.models)
+    check_sweep(sweep, digits.training_data)
+    assert Sweep.parse(yaml.safe_load(sweep.to_yaml())) == sweep
+
+
+def test_there_is_one_search_space_a_model_and_the_three_named_ones() -> None:
+    assert {"vae", "gan", "vae_gan", "aae", "compare", "quickstart", "hidden_size"} <= {path.stem for path in SPACES}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"models": ["vea"]}, "did you mean 'vae'"),
+        ({"models": ["vae", "vae"]}, "each stands once"),
+        ({"models": []}, "models"),
+        ({"objectives": {}}, "did you mean 'objective'"),
+        ({"optuna": {"sampler": "tpa"}}, "did you mean 'tpe'"),
+        ({"scheduler": {"ahsa": {}}}, "did you mean 'asha'"),
+        ({"scheduler": {"asha": {}, "median": {}}}, "one of"),
+        ({"scheduler": "asah"}, "did you mean 'asha"),
+        ({"objective": {"metric": "frechett"}}, "did you mean 'frechet'"),
+        ({"objective": {"metric": "frechet", "mode": "low"}}, "'min' or 'max'"),
+        ({"experiment": {"metrics": ["frechet"]}, "objective": {"metric": "precision"}}, "no metric of the experiment"),
+        ({"experiment": {"epoch": 3}}, "did you mean 'epochs'"),
+        ({"experiment": {"model": {"name": "vae"}}}, "named under `models`"),
+        ({"model_search": {"aae": {}}}, "not among models"),
+        ({"trials": None}, "trials is required"),
+        ({"trials": 0}, "greater than 0"),
+        ({"finalists": {"seeds": 0}}, "greater than 0"),
+        ({"objective": [{"metric": "frechet"}, {"metric": "train_seconds"}], "scheduler": {"asha": {}}}, "none"),
+        ({"optuna": {"sampler": "grid"}, "trials": 3}, "trials must be <="),
+        ({"name": "../out"}, "pattern"),
+        (with_search(model__hiden={"choice": [16]}), "did you mean 'hidden'"),
+        (with_search(model__hidden={"choices": [16]}), "did you mean 'choice'"),
+        (with_search(model__hidden=[16, 32]), "kinds: choice"),
+        (with_search(model__hidden={"choice": [16], "uniform": [0, 1]}), "one kind"),
+        (with_search(model__hidden={"choice": []}), "at least 1"),
+        (with_search(model__hidden={"choice": [0]}), "greater than 0"),
+        (with_search(model__hidden={"choice": ["wide"]}), "valid integer"),
+        (with_search(model__hidden={"choice": [[16]]}), "a choice is"),
+        (with_search(model__hidden={"choice": [16, 16]}), "stands once"),
+        (with_search(model__hidden={"uniform": [16, 64]}), "valid integer"),
+        (with_search(model__hidden={"int": [64, 16]}), "low < high"),
+        (with_search(model__hidden={"int": [16.5, 64]}), "valid integer"),
+        (with_search(model__hidden={"int": [16, 64], "step": 10}), "step must divide"),
+        (with_search(model__dropout={"uniform": [0.0, 1.0]}), "less than 1"),
+        (with_search(model__dropout={"uniform": [0.0, 0.5], "step": 0.2}), "step must divide"),
+        (with_search(model__dropout={"uniform": [0.0, 0.5], "stop": 0.1}), "did you mean 'step'"),
+        (with_search(model__dropout={"uniform": ["0", 0.5]}), "must be a number"),
+        (with_search(model__dropout={"uniform": [0.0, float("nan")]}), "finite"),
+        (with_search(optimizer__learning_rate={"loguniform": [0.0, 0.1]}), "low > 0"),
+        (with_search(optimizer__learning_rate={"loguniform": [1e-4, 0.1], "step": 2}), "does not go with"),
+        (with_search(model__gamma={"uniform": [0.0, 1.0]}), "unknown key"),
+        (with_search(epochs={"choice": [1, 2]}), "same budget"),
+        (with_search(resources__cpu={"choice": [1, 2]}), "same machines"),
+        (with_search(model__name={"choice": ["vae"]}), "named under `models`"),
+        (with_search(dataset={"choice": ["digits"]}), "same images"),
+        (with_search(model__dropout={"uniform": [0, 0.5]}) | {"optuna": {"sampler": "grid"}}, "continuous"),
+    ],
+)
+def test_what_is_wrong_is_refused_in_one_line(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=r".") as error:
+        Sweep.parse(TREE | change)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (with_search(batch_size={"choice": [32, 2000]}), "batch_size must be <="),
+        ({"objective": {"metric": "elbo", "mode": "max"}}, "gan has no 'elbo'"),
+        (with_search(optimizer__phases__elob__learning_rate={"choice": [1e-3]}), "did you mean 'elbo'"),
+    ],
+)
+def test_what_the_data_shows_to_be_wrong_is_refused(change: dict[str, Any], words: str, digits: Dataset) -> None:
+    sweep = Sweep.parse(TREE | change)
+    with pytest.raises(UserError, match=r".") as error:
+        check_sweep(sweep, digits.training_data)
+    assert words in str(error.value)
+
+
+def test_values_are_set_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(yaml.safe_dump(TREE))
+    sweep = Sweep.load(
+        path,
+        {
+            "trials": 2,
+            "experiment.epochs": 5,
+            "experiment.optimizer.learning_rate": 0.1,
+            "search.model.hidden": {"choice": [64]},
+            "model_search.vae.model.kl_weight": {"uniform": [0, 1]},
+        },
+    )
+    assert (sweep.num_trials, sweep.epochs) == (2, 5)
+    assert sweep.experiment_of("vae", {}).optimizer.learning_rate == 0.1
+    assert list(sweep.space("vae")) == ["model.hidden", "model.kl_weight"]
+    assert sweep.first_experiment("gan").model.hidden == 64
+
+
+def test_finalists_get_seeds_that_no_trial_can_have() -> None:
+    assert Sweep.parse(TREE | {"experiment": {"seed": 7}}).finalist_seeds() == (8, 9, 10, 11, 12)
+    searched = with_search(seed={"int": [0, 20], "step": 5}) | {"finalists": {"seeds": 2}}
+    assert Sweep.parse(searched).finalist_seeds() == (21, 22)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "values"),
+    [
+        ({"choice": [16, 32, 64]}, [16, 32, 64]),
+        ({"int": [16, 64], "step": 16}, [16, 32, 48, 64]),
+    ],
+)
+def test_optuna_draws_every_value_of_a_range_and_no_other(distribution: dict[str, Any], values: list[int]) -> None:
+    [kind] = Sweep.parse(with_search(model__hidden=distribution)).space("vae").values()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    assert {kind.suggest(study.ask(), "x") for _ in range(60)} == set(values)
+    assert list(kind.grid() or ()) == values
+
+
+def test_ranges_with_a_step_hold_both_ends() -> None:
+    [kind] = Sweep.parse(with_search(model__dropout={"uniform": [0.0, 0.5], "step": 0.1})).space("vae").values()
+    assert kind.grid() == pytest.approx((0.0, 0.1, 0.2, 0.3, 0.4, 0.5))
