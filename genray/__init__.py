@@ -79,13 +79,13 @@ def sweep(
     import json
 
     from genray import arguments
-    from genray.cluster import tuner
+    from genray.cluster.sweep import sweep as run_sweep
     from genray.space import Sweep
 
     if not isinstance(space, Sweep):
         space = Sweep.load(space, overrides)
     folder = Path(out) if out else arguments.sweep_folder(space)
-    page = tuner.sweep(space, out=folder, resume=resume, address=address, verbose=verbose)
+    page = run_sweep(space, out=folder, resume=resume, address=address, verbose=verbose)
     comparison: dict[str, Any] = json.loads((page / "comparison.json").read_text())
     return comparison
 

@@ -41,6 +41,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def require_writable(folder: Path, what: str) -> None:
+    """Refuses a folder in which nothing can be written, or that cannot be made; leaves no trace."""
+    try:
+        place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryDirectory(dir=place, prefix=".genray."):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write {what} to {folder}: {error.strerror}; give another folder with --out") from None
+
+
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice, of which YAML would silently keep the last."""
 

@@ -13,10 +13,7 @@ from genray.runs import Row, Run
 
 
 def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bool], *, verbose: bool = False) -> None:
-    """Trains in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. Raises Fault.
-
-    `environment.prepare` must have been called before this file is imported.
-    """
+    """Trains in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. Raises Fault."""
     environment.prepare(None)
     import ray
 
