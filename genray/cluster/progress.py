@@ -25,10 +25,10 @@ class Progress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._console = Console(file=stream or sys.stderr, highlight=False)
         self._live: Live | None = None
-        self._conductor: Conductor | None = None
+        self._conductor: Conductor
+        self._metric = ""
         self._started = self._last = time.monotonic()
         self._shown = ""
-        self._done_before = 0
 
     def __enter__(self) -> Self:
         return self

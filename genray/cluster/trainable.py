@@ -21,7 +21,7 @@ class Given:
         self.shared, self.final = shared, final
 
 
-class Trial(tune.Trainable):
+class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
     """`config` is one job: {"run", "experiment" as YAML, "finalist"}. Each step is one row, and the last says how it
     ended: {"kind": "row" | "done" | "failed", "row", "reason"}."""
 
