@@ -56,9 +56,9 @@ class Extractor:
         features, probabilities = [], []
         with torch.no_grad():
             for start in range(0, len(values), _CHUNK):
-                features_ND, logits_NK = module(torch.tensor(values[start : start + _CHUNK], device=device))
+                features_ND, logits = module(torch.tensor(values[start : start + _CHUNK], device=device))
                 features.append(features_ND.cpu().numpy())
-                probabilities.append(logits_NK.softmax(1).cpu().numpy())
+                probabilities.append(logits[:, :-1].softmax(1).cpu().numpy())
         standard = (np.concatenate(features) - self.weights["mean"]) / self.weights["std"]
         return FeatureSet(standard, np.concatenate(probabilities))
 
@@ -86,6 +86,7 @@ def train_extractor(data: TrainingData) -> Extractor:
     """Trains on `data.train` on the CPU, on one thread, so that the weights depend on the data alone.
 
     Where there are labels it is a classifier; where there are none it tells the four rotations of an image apart.
+    Either also tells scrambled images from others.
     """
     labels = data.train.labels
     generator = torch.Generator().manual_seed(VERSION)
@@ -120,8 +121,13 @@ def _recipe(data: TrainingData) -> dict[str, Any]:
     return {
         "version": VERSION,
         "task": "rotations" if data.train.labels is None else "classes",
-        "num_outputs": _num_classes(data),
+        "num_classes": _num_classes(data),
         "num_features": network.NUM_FEATURES,
+        "widths": list(network.WIDTHS),
+        "learning_rate": network.LEARNING_RATE,
+        "batch_size": network.BATCH_SIZE,
+        "min_steps": network.MIN_STEPS,
+        "epochs": network.EPOCHS,
         "shape": list(data.spec.shape),
         "num_images": len(data.train),
         "trained_on": digest.hexdigest()[:16],
@@ -166,7 +172,7 @@ def _read(path: Path, spec: DataSpec) -> Extractor:
 def _build(extractor: Extractor, device: torch.device) -> network.Network:
     state = {name: torch.tensor(value) for name, value in extractor.weights.items() if name not in ("mean", "std")}
     with torch.random.fork_rng(devices=[]):
-        module = network.Network(extractor.spec, len(state["classify.bias"]))
+        module = network.Network(extractor.spec, len(state["classify.bias"]) - 1)
     module.load_state_dict(state)
     return module.to(device).eval()
 

@@ -21,7 +21,11 @@ MIN_STEPS, EPOCHS = 200, 2  # whichever is more: 99 % of the digits, 99 % of MNI
 
 
 class Network(nn.Module):
-    """Convolutions that halve the image until it is 4 x 4 or less, a layer of D features, a linear classifier."""
+    """Convolutions that halve the image until it is 4 x 4 or less, a layer of D features, a linear classifier.
+
+    Its last output is for scrambled images. A classifier of digits alone takes noise for digits: uniform noise had a
+    Fréchet distance of 14 and a precision of 0.73, and so has 36 and 0.00; images averaged over 3 x 3 pixels have 28.
+    """
 
     def __init__(self, spec: DataSpec, num_classes: int) -> None:
         super().__init__()
@@ -39,27 +43,37 @@ class Network(nn.Module):
             height, width, channels = -(-height // stride), -(-width // stride), num_filters
         self.trunk = nn.Sequential(*layers, nn.Flatten())
         self.embed = nn.Linear(channels * height * width, NUM_FEATURES)
-        self.classify = nn.Linear(NUM_FEATURES, num_classes)
+        self.classify = nn.Linear(NUM_FEATURES, num_classes + 1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images uint8 (B, C, H, W) → features (B, D) and logits (B, K)."""
+        """Images uint8 (B, C, H, W) → features (B, D) and logits (B, K + 1)."""
         features: Tensor = self.embed(self.trunk(images.float().div(127.5).sub(1)))
         return features, self.classify(F.silu(features))
 
 
 def train(network: Network, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> None:
-    """Learns the labels (N,) of images uint8 (N, C, H, W), or by how many quarter turns an image was rotated."""
+    """Learns the labels (N,) of images uint8 (N, C, H, W), or by how many quarter turns an image was rotated, and to
+    tell a scrambled image from the others."""
     num_steps = max(MIN_STEPS, EPOCHS * -(-len(images) // BATCH_SIZE))
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=num_steps)
     network.train()
     for index in _batches(len(images), num_steps, generator):
         batch, target = (images[index], labels[index]) if labels is not None else rotated(images[index], generator)
+        fakes = scrambled(batch[: -(-len(batch) // 4)], generator)
+        fake_target = torch.full((len(fakes),), network.classify.out_features - 1)
         optimizer.zero_grad()
-        torch.autograd.backward(F.cross_entropy(network(batch)[1], target))
+        logits = network(torch.cat([batch, fakes]))[1]
+        torch.autograd.backward(F.cross_entropy(logits, torch.cat([target, fake_target])))
         optimizer.step()
         schedule.step()
     network.eval()
+
+
+def scrambled(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (B, C, H, W), each with its pixels in an order of its own."""
+    order = torch.rand(len(images), 1, images[0, 0].numel(), generator=generator).argsort(2)
+    return images.flatten(2).gather(2, order.expand(-1, images.shape[1], -1)).view_as(images)
 
 
 def rotated(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

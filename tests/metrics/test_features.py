@@ -110,7 +110,7 @@ def test_smoke_any_image_shape(shape: tuple[int, int, int]) -> None:
     model = network.Network(DataSpec(*shape, 10), 10).eval()
     seen, logits = model(torch.zeros(2, *shape, dtype=torch.uint8))
     assert seen.shape == (2, network.NUM_FEATURES)
-    assert logits.shape == (2, 10)
+    assert logits.shape == (2, 11)
     assert sum(p.numel() for p in model.parameters()) < 500_000
 
 
