@@ -36,7 +36,8 @@ def render(comparison: Mapping[str, Any], collection: Collection, *, paths: Sequ
         comparison=comparison,
         count=_count(comparison),
         budget=_budget(comparison["budget"]),
-        verdicts=words.verdicts(comparison),
+        answer=words.answer(comparison),
+        verdicts=[verdict for verdict in words.verdicts(comparison) if verdict.contested],
         grid=tables.grid(comparison),
         strips=view.intervals(comparison, looks),
         gallery=view.galleries(collection, comparison),
@@ -47,6 +48,7 @@ def render(comparison: Mapping[str, Any], collection: Collection, *, paths: Sequ
         commands=_commands(collection, paths, out),
         figures=figures,
         title_of=words.title,
+        counted=words.counted,
         css=_inline("page.css"),
         script=_inline("page.js"),
         plotly=Markup(get_plotlyjs()) if figures else "",  # noqa: S704  the installed package's own file

@@ -17,11 +17,13 @@ from genray.report.search import Search, epochs_of, last_values
 from genray.report.words import number
 
 
-def parallel_coordinates(search: Search, color: str) -> Figure:
+def parallel_coordinates(search: Search, color: str) -> Figure | None:
     """The best trial in the model's colour, others by rank towards grey, those stopped early dotted, with the epoch
-    that each reached on an axis of its own."""
+    that each reached on an axis of its own. None where no trial has a score."""
     axes = _axes(search)
-    shown = [trial for trial in search.trials if trial.state is not TrialState.FAIL]
+    shown = [trial for trial in search.trials if trial.state is not TrialState.FAIL and last_values(trial)]
+    if not shown:
+        return None
     notes = [
         {"x": x, "y": 1.1, "text": f"<b>{axis.name}</b>", "showarrow": False, "yanchor": "bottom"}
         for x, axis in enumerate(axes)
@@ -99,6 +101,8 @@ class _Axis:
         if not self._values:
             return []
         ends = sorted({self._low, (self._low + self._high) / 2, self._high})
+        if all(isinstance(value, int) for value in self._values.values()) and not self._log:
+            return [(self._share(v), f"{v:,.0f}") for v in ends if v.is_integer()]
         return [(self._share(v), number(10**v if self._log else v, digits=2)) for v in ends]
 
 

@@ -6,7 +6,7 @@ Text, grid and background take their colours from the page (page.js), so that on
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -50,7 +50,7 @@ def learning_curves(groups: Sequence[Group], metrics: Sequence[str], looks: Mapp
                 trace for label, points in curves.items() if points for trace in _band(label, points, looks[label])
             ],
             "layout": {
-                "xaxis": {"title": {"text": "epochs"}, "rangemode": "tozero"},
+                "xaxis": {"title": {"text": "epochs"}, "rangemode": "tozero", **_whole_ticks(curves.values())},
                 "yaxis": {"title": {"text": unit(metric)}, **(_log_axis(min(values), max(values)) if log else {})},
                 "hovermode": "x unified",
                 "showlegend": False,
@@ -69,6 +69,11 @@ def _curve(group: Group, key: str) -> list[Point]:
     shared = sorted(set.intersection(*map(set, seeds)))
     values = [[seed[epoch] for seed in seeds] for epoch in shared]
     return [(epoch, min(v), sum(v) / len(v), max(v)) for epoch, v in zip(shared, values, strict=True)]
+
+
+def _whole_ticks(curves: Iterable[Sequence[Point]]) -> dict[str, float]:
+    """Half an epoch is none."""
+    return {"dtick": 1.0} if max(point[0] for points in curves for point in points) < 8 else {}
 
 
 def _band(label: str, points: Sequence[Point], look: Style) -> list[dict[str, Any]]:

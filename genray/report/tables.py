@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genray.report.comparison import better, metric_names
-from genray.report.words import ARROWS, duration, estimate, title, unit, verdicts
+from genray.report.words import ARROWS, answer, duration, estimate, title, unit, verdicts
 
 FLOOR = "real images (floor)"
 LEGEND = (
@@ -65,7 +65,7 @@ def grid(comparison: Mapping[str, Any]) -> Grid:
         cells = []
         for name in names:
             found, verdict = row["metrics"].get(name), decided.get(name)
-            several = verdict is not None and sum(name in other["metrics"] for other in comparison["rows"]) > 1
+            several = verdict is not None and verdict.contested
             cells.append(
                 Cell(
                     estimate(found["mean"], found["ci95"]) if found else "–",
@@ -121,7 +121,7 @@ def markdown(comparison: Mapping[str, Any]) -> str:
         lines.append(_markdown_line([_plain(label), *texts, *spent]))
     lines += ["", f"{LEGEND[0].upper()}{LEGEND[1:]}. {_plain(protocol(comparison))}"]
     if comparison["notes"]:
-        lines += ["", "Mind:", "", *[f"- {_plain(note)}" for note in comparison["notes"]]]
+        lines += ["", "Before you trust the table:", "", *[f"- {_plain(note)}" for note in comparison["notes"]]]
     return "\n".join(lines) + "\n"
 
 
@@ -168,7 +168,7 @@ def terminal(comparison: Mapping[str, Any]) -> RenderableType:
     view.add_section()
     for head, *values in zip(COST_HEADS, *[cost(row) for row in rows], strict=True):
         view.add_row(head, *values, "")
-    first = [Text(verdict.sentence, style="bold") for verdict in verdicts(comparison)[:1]]
+    first = [Text(answer(comparison), style="bold")]
     notes = [Text(f"! {note}", style="yellow") for note in comparison["notes"]]
     return Group(*first, view, Text(LEGEND, style="dim"), *notes)
 

@@ -15,13 +15,15 @@ from optuna.trial import FrozenTrial, TrialState
 from genray.report import plots, words
 from genray.report.collect import Collection, Entry, Group
 from genray.report.comparison import better, metric_names
-from genray.report.intervals import bounds, summarize
+from genray.report.intervals import bounds, summarize, summarize
 from genray.report.parallel import parallel_coordinates, short
 from genray.report.pictures import data_uri
 from genray.report.plots import Style
 from genray.report.search import FEWEST_FOR_IMPORTANCE, Search, epochs_of, last_values, reason_of
 
 PICTURE_BYTES = 1_800_000  # of all pictures together; Plotly takes 4.8 MB of a page that should stay below 8
+
+MOST_COLUMNS = 5  # of pictures side by side
 
 View = dict[str, Any]
 
@@ -83,9 +85,10 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
 
 
 def typical(group: Group, metric: str) -> Entry:
-    """The run whose score is the median of the row's: neither the luckiest seed nor the unluckiest."""
-    ranked = sorted(group.entries, key=lambda entry: entry.metrics.get(metric, math.inf))
-    return ranked[(len(ranked) - 1) // 2]
+    """The run in the middle of the row's scores; of two in the middle, the worse: pictures flatter nobody."""
+    sign = -1 if better(metric) == "higher" else 1
+    ranked = sorted(group.entries, key=lambda entry: sign * entry.metrics.get(metric, math.inf))
+    return ranked[len(ranked) // 2]
 
 
 def galleries(collection: Collection, comparison: Mapping[str, Any]) -> View:
@@ -95,7 +98,7 @@ def galleries(collection: Collection, comparison: Mapping[str, Any]) -> View:
     limit = PICTURE_BYTES // (2 * len(chosen) + 1)
     reals = (data_uri(entry.run.path / "real.png", limit) for entry in collection.entries)
     real = next((uri for uri in reals if uri), None)
-    view: View = {"real": real}
+    view: View = {"real": real, "columns": min(len(chosen) + 1, MOST_COLUMNS)}
     for name in ("samples", "reconstructions"):
         pictures = [(label, entry, data_uri(entry.run.path / f"{name}.png", limit)) for label, entry in chosen]
         view[name] = [
@@ -164,6 +167,20 @@ def _repeated(search: Search) -> list[tuple[list[tuple[str, str]], str, int]]:
     if "seed" not in search.distributions:
         return []
     rows = []
+    if max(map(len, search.configurations), default=0) < 2:
+        return []
+    for trials in search.configurations:
+        found = summarize([trial.values[0] for trial in trials])
+        params = [(name, _value(value)) for name, value in trials[0].params.items() if name != "seed"]
+        rows.append((params, words.estimate(found["mean"], found["ci95"]), len(trials)))
+    return rows
+
+
+def _repeated(search: Search) -> list[tuple[list[tuple[str, str]], str, int]]:
+    """Where seeds were searched: (parameters, mean with interval of the first objective, seeds), the best first."""
+    if "seed" not in search.distributions:
+        return []
+    rows = []
     for trials in search.configurations:
         found = summarize([trial.values[0] for trial in trials])
         params = [(name, _value(value)) for name, value in trials[0].params.items() if name != "seed"]
@@ -201,11 +218,21 @@ def runs(comparison: Mapping[str, Any], out: Path) -> list[View]:
             "trials": _trials_text(row),
             "num_parameters": f"{row['num_parameters']:,}",
             "seconds": words.duration(row["train_seconds"]),
+            "trials": _trials_text(row),
+            "num_parameters": f"{row['num_parameters']:,}",
+            "seconds": words.duration(row["train_seconds"]),
             "reads": sorted({reads for reads in row["test_reads"] if reads is not None}),
             "config": yaml.safe_dump(row["config"], sort_keys=False),
         }
         for row in comparison["rows"]
     ]
+
+
+def _trials_text(row: Mapping[str, Any]) -> str:
+    """`8, of which 1 failed`"""
+    if row["trials"] is None:
+        return "n/a"
+    return f"{row['trials']}, of which {row['failed_trials']} failed" if row["failed_trials"] else str(row["trials"])
 
 
 def _trials_text(row: Mapping[str, Any]) -> str:

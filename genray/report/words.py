@@ -11,7 +11,12 @@ from genray.report.comparison import better, known_scores, metric_names
 from genray.report.intervals import best_first, overlap
 
 # Spelling that a key cannot carry; any other key is shown with its underscores as spaces.
-SPELLING = {"frechet": "Fréchet distance", "kernel": "Kernel distance", "elbo": "ELBO"}
+SPELLING = {
+    "frechet": "Fréchet distance",
+    "kernel": "Kernel distance",
+    "elbo": "ELBO",
+    "train_seconds": "Training seconds",
+}
 ARROWS = {"lower": "↓", "higher": "↑"}
 DIRECTIONS = {"lower": "lower is better", "higher": "higher is better"}
 
@@ -44,7 +49,7 @@ def source(metric: str) -> str:
 
 def number(value: float | None, *, digits: int = 3) -> str:
     """`digits` significant digits, without an exponent where that stays short: 41,234  0.0213  1.2e-06."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "n/a"
     if value == 0:
         return "0"
@@ -77,6 +82,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 epoch`, `2 epochs`"""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def listed(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`"""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
@@ -89,6 +99,7 @@ class Verdict:
     metric: str
     best: str  # label of the row
     value: str  # `6.18 ± 0.24`
+    contested: bool  # whether another row has the metric
     tied: tuple[str, ...]  # labels of rows whose interval touches the best one's, from better to worse
     standing: str  # what the intervals say: `clear of every other`
     sentence: str
@@ -100,6 +111,11 @@ def verdicts(comparison: Mapping[str, Any]) -> list[Verdict]:
     return [_verdict(name, rows, comparison) for name, rows in ranked if rows and better(name) in ARROWS]
 
 
+def answer(comparison: Mapping[str, Any]) -> str:
+    """What the primary metric says, or the first that has a better end."""
+    return next((verdict.sentence for verdict in verdicts(comparison)), "")
+
+
 def _verdict(metric: str, rows: Sequence[Mapping[str, Any]], comparison: Mapping[str, Any]) -> Verdict:
     best, *others = rows
     mine = best["metrics"][metric]
@@ -109,7 +125,7 @@ def _verdict(metric: str, rows: Sequence[Mapping[str, Any]], comparison: Mapping
     if not others:
         standing = "no other row has it" if len(comparison["rows"]) > 1 else "the only row"
         sentence = f"{best['label']}: {in_sentence(metric)} {value}{_beside_floor(metric, comparison)}."
-        return Verdict(metric, best["label"], value, tied, standing, sentence)
+        return Verdict(metric, best["label"], value, False, tied, standing, sentence)
     second = others[0]["metrics"][metric]
     runner_up = f"next {others[0]['label']}, {estimate(second['mean'], second['ci95'])}"
     if not known:
@@ -120,7 +136,7 @@ def _verdict(metric: str, rows: Sequence[Mapping[str, Any]], comparison: Mapping
         standing = f"its interval is clear of every other; {runner_up}"
     end = "lowest" if better(metric) == "lower" else "highest"
     sentence = f"{best['label']} has the {end} {in_sentence(metric)}, {value}: {standing}."
-    return Verdict(metric, best["label"], value, tied, standing, sentence)
+    return Verdict(metric, best["label"], value, True, tied, standing, sentence)
 
 
 def _beside_floor(metric: str, comparison: Mapping[str, Any]) -> str:

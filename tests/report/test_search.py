@@ -87,6 +87,7 @@ def test_best_configuration_is_the_best_mean_over_seeds(tmp_path: Path) -> None:
 def test_parallel_coordinates_place_every_trial_between_the_ends(sweep: Path) -> None:
     found = read_searches(sweep, {"objective": {"metric": "frechet", "mode": "min"}})["vae"]
     figure = parallel_coordinates(found, "#0072b2")
+    assert figure is not None
     go.Figure(figure)  # plotly validates every key
     assert len(figure["data"]) == 7  # of 8, one failed
     for line in figure["data"]:
@@ -107,7 +108,22 @@ def test_two_objectives_have_a_front(tmp_path: Path) -> None:
     beaten, best = figure["data"]
     assert list(zip(best["x"], best["y"], strict=True)) == [(1.0, 9.0), (2.0, 5.0), (4.0, 1.0)]
     assert list(zip(beaten["x"], beaten["y"], strict=True)) == [(3.0, 6.0), (5.0, 2.0)]
-    assert len(parallel_coordinates(made, "#0072b2")["data"]) == 5
+    lines = parallel_coordinates(made, "#0072b2")
+    assert lines is not None
+    assert len(lines["data"]) == 5
+
+
+def test_nothing_to_draw_where_every_trial_failed(tmp_path: Path) -> None:
+    made = search(tmp_path, lambda s, t: s.tell(t, state=TrialState.FAIL), trials=5)
+    assert parallel_coordinates(made, "#0072b2") is None
+    assert made.importances() == ({}, 0, None)
+
+
+def test_a_line_that_a_kill_cut_short_is_left_out(tmp_path: Path) -> None:
+    search(tmp_path, lambda s, t: s.tell(t, 1.0), trials=3)
+    with (tmp_path / "study.journal").open("a") as file:
+        file.write('{"op_code": 4, "worker')
+    assert len(read_searches(tmp_path, {"objective": {"metric": "frechet"}})["vae"].trials) == 3
 
 
 def test_no_journal_no_searches(tmp_path: Path) -> None:
