@@ -1,0 +1,196 @@
+"""The command line from outside: what it prints, what it leaves, how it ends."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import genray
+from genray import console, models, single
+from genray.cli import app, main
+from genray.errors import Fault
+
+COMMANDS = ("models", "datasets", "train", "sweep", "evaluate", "compare", "sample")
+QUICK = ("--set", "epochs=2", "--set", "evaluate_every=1", "--set", "num_samples=64", "--set", "metrics=[frechet,prdc]")
+
+
+def run(*arguments: str) -> int:
+    return main(arguments)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE after two epochs, trained by the command."""
+    folder = tmp_path_factory.mktemp("trained") / "vae"
+    assert run("train", "vae", *QUICK, "--out", str(folder)) == 0
+    return folder
+
+
+def modules_after(code: str) -> set[str]:
+    code = f"import sys; {code}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    loaded = modules_after("from genray.cli import main; main(['--help'])")
+    assert not loaded & {"torch", "ray", "optuna", "numpy", "pydantic", "sklearn", "plotly"}
+
+
+def test_package_imports_nothing_heavy() -> None:
+    assert not modules_after("import genray") & {"torch", "ray", "optuna", "numpy", "pydantic", "typer"}
+
+
+def test_function_train_is_not_replaced_by_the_package_of_its_name() -> None:
+    from genray.train import loop
+
+    assert genray.train.__module__ == "genray"
+    assert loop.train.__module__ == "genray.train.loop"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command, "--help") == 0
+    assert re.search(rf"Examples?:\n +genray {command}\b", capsys.readouterr().out)
+
+
+def test_these_are_all_commands() -> None:
+    assert {command.callback.__name__ for command in app.registered_commands if command.callback} == set(COMMANDS)
+
+
+def test_nothing_given_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    assert "Usage: genray" in capsys.readouterr().out
+
+
+def test_models_and_datasets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == models.names()
+    assert run("datasets") == 0
+    assert re.search(r"^digits +1 x 8 x 8 +1,168 +270 +359 +none ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_train_shows_progress_and_what_comes_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("train", "gan", *QUICK) == 0
+    out, err = capfd.readouterr()
+    assert not err
+    assert re.search(
+        r"^epoch 2/2 .* loss: discriminator [\d.]+, generator [\d.]+ +validation: frechet", out, re.MULTILINE
+    )
+    assert "runs/gan-digits-0/samples.png" in out
+    assert Path("runs/gan-digits-0/samples.png").exists()
+    assert re.search(r"genray evaluate runs/gan-digits-0$", out, re.MULTILINE)
+
+
+def test_resumed_training_is_the_same_training(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped by Ctrl-C after its first epoch and resumed, a run gives the samples that it gives in one piece."""
+    arguments = ("train", "vae", *QUICK, "--out", str(tmp_path / "vae"))
+
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(console, "progress", interrupt)
+        assert run(*arguments, "--set", "checkpoint_every=1") == 130
+    assert run(*arguments, "--set", "checkpoint_every=1", "--resume") == 0
+    np.testing.assert_array_equal(genray.sample(tmp_path / "vae", 20), genray.sample(trained, 20))
+
+
+def test_evaluate_and_compare(trained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", str(trained)) == 0
+    out, err = capfd.readouterr()
+    assert not err
+    assert re.search(r"^frechet +[\d.]+ +[\d.]+ ± [\d.]+ +lower ", out, re.MULTILINE)
+    assert run("compare", str(trained)) == 0
+    out, err = capfd.readouterr()
+    assert not err
+    page = trained.parent / "comparison/index.html"
+    assert str(page) in out.replace("\n", "")
+    assert page.exists()
+
+
+def test_sample(trained: Path, tmp_path: Path) -> None:
+    """The file holds what Python gives; another seed gives other samples."""
+    assert run("sample", str(trained), "--num", "30", "--out", str(tmp_path / "a.npz")) == 0
+    images = np.load(tmp_path / "a.npz")["images"]
+    assert images.shape == (30, 8, 8)
+    np.testing.assert_array_equal(images, genray.sample(trained, 30)[:, 0])
+    assert (images != genray.sample(trained, 30, seed=1)[:, 0]).any()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (Fault("the loss is not finite"), 1, "the loss is not finite; what was done is in run"),
+        (
+            OSError(28, "No space left on device", "run/metrics.jsonl"),
+            1,
+            "run/metrics.jsonl: No space left on device; what",
+        ),
+        (KeyboardInterrupt(), 130, "stopped; what was done is in run: the same command with --resume goes on"),
+    ],
+)
+def test_what_is_not_the_users_fault(
+    error: BaseException,
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Exit codes of faults and of Ctrl-C; the hint is given only where there is something to go on from."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(single, "train", fail)
+    assert run("train", "vae", "--out", "run") == code
+    assert "--resume" not in capfd.readouterr().err
+    Path("run").mkdir()
+    Path("run/experiment.yaml").touch()
+    assert run("train", "vae", "--out", "run") == code
+    message = capfd.readouterr().err
+    assert message.startswith(f"genray: {words}")
+    assert message.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_from_outside(tmp_path: Path) -> None:
+    """A signal to the process: exit code 130, one line, and the same command with --resume finishes the run."""
+    command = [
+        sys.executable,
+        "-m",
+        "genray",
+        "train",
+        "vae",
+        "--set",
+        "metrics=[frechet]",
+        "--set",
+        "checkpoint_every=1",
+    ]
+    process = subprocess.Popen(
+        [*command, "--set", "epochs=100000", "--set", "evaluate_every=1", "--out", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run/checkpoint/state.pt").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "genray: stopped; what was done is in run: the same command with --resume goes on from there\n"
+    assert genray.runs.open_run(tmp_path / "run").history
