@@ -147,12 +147,6 @@ def _lost_finalist(sweep: SweepFolder, model: str, name: str) -> str:
     return f"{model}: {name} has no result{reason}. The seeds in the table are those that ended well."
 
 
-def _lost_finalist(sweep: SweepFolder, model: str, name: str) -> str:
-    noted = sweep.searches[model].attributes.get("failed_finalists", {}) if model in sweep.searches else {}
-    reason = f": {noted[name]}" if name in noted else ""
-    return f"{model}: {name} has no result{reason}. The seeds in the table are those that ended well."
-
-
 def _without_result(sweep: SweepFolder, models: Iterable[str]) -> dict[str, str]:
     """The sweep's models that are not among `models`, and what is known of why."""
     reasons = {}
@@ -181,13 +175,6 @@ def refuse_mixtures(entries: Iterable[Entry]) -> None:
         if len(seen) > 1:
             (a, first), (b, second) = list(seen.items())[:2]
             raise UserError(f"the runs differ in {key}: {a} in {first.run.path}, {b} in {second.run.path}; {fix}")
-
-
-def _comparable(entry: Entry, key: str) -> Any:
-    if key == "dataset":
-        return entry.run.experiment.dataset
-    value = entry.result.get(key)
-    return f"{value.get('name')} {value.get('hash')}" if key == "extractor" and isinstance(value, dict) else value
 
 
 def _comparable(entry: Entry, key: str) -> Any:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from genray.report import plots, words
 from genray.report.collect import Collection, Entry, Group
 from genray.report.comparison import better, metric_names
-from genray.report.intervals import bounds, summarize, summarize
+from genray.report.intervals import bounds, summarize
 from genray.report.parallel import parallel_coordinates, short
 from genray.report.pictures import data_uri
 from genray.report.plots import Style
@@ -176,18 +176,6 @@ def _repeated(search: Search) -> list[tuple[list[tuple[str, str]], str, int]]:
     return rows
 
 
-def _repeated(search: Search) -> list[tuple[list[tuple[str, str]], str, int]]:
-    """Where seeds were searched: (parameters, mean with interval of the first objective, seeds), the best first."""
-    if "seed" not in search.distributions:
-        return []
-    rows = []
-    for trials in search.configurations:
-        found = summarize([trial.values[0] for trial in trials])
-        params = [(name, _value(value)) for name, value in trials[0].params.items() if name != "seed"]
-        rows.append((params, words.estimate(found["mean"], found["ci95"]), len(trials)))
-    return rows
-
-
 def _trial(trial: FrozenTrial, search: Search, parameters: Sequence[str], folder: Path, out: Path) -> View:
     run = folder / str(trial.user_attrs["run"]) if "run" in trial.user_attrs else None
     ends = [*last_values(trial), *[None] * len(search.objectives)][: len(search.objectives)]
@@ -218,21 +206,11 @@ def runs(comparison: Mapping[str, Any], out: Path) -> list[View]:
             "trials": _trials_text(row),
             "num_parameters": f"{row['num_parameters']:,}",
             "seconds": words.duration(row["train_seconds"]),
-            "trials": _trials_text(row),
-            "num_parameters": f"{row['num_parameters']:,}",
-            "seconds": words.duration(row["train_seconds"]),
             "reads": sorted({reads for reads in row["test_reads"] if reads is not None}),
             "config": yaml.safe_dump(row["config"], sort_keys=False),
         }
         for row in comparison["rows"]
     ]
-
-
-def _trials_text(row: Mapping[str, Any]) -> str:
-    """`8, of which 1 failed`"""
-    if row["trials"] is None:
-        return "n/a"
-    return f"{row['trials']}, of which {row['failed_trials']} failed" if row["failed_trials"] else str(row["trials"])
 
 
 def _trials_text(row: Mapping[str, Any]) -> str:
