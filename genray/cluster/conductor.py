@@ -150,6 +150,7 @@ class Conductor:
         self.out, self.lanes, self._turn = out, lanes, 0
         self._jobs: dict[str, tuple[ModelQueue, Job]] = {}
         self._started: dict[str, float] = {}
+        self._ended = 0
         self._seconds: dict[tuple[str, bool], list[float]] = {}  # of ended runs, by (model, finalist)
 
     def next(self) -> Job | None:
@@ -188,14 +189,16 @@ class Conductor:
     def _forget(self, run: str) -> tuple[ModelQueue, Job]:
         queue, job = self._jobs.pop(run)
         seconds = time.monotonic() - self._started.pop(run)
-        self._seconds.setdefault((job.model, job.finalist), []).append(seconds)
+        self._ended += 1
+        if self._ended > self.lanes:  # the first of each lane waited for its process to start
+            self._seconds.setdefault((job.model, job.finalist), []).append(seconds)
         return queue, job
 
     def status(self) -> Sequence[Status]:
         return [queue.status() for queue in self._queues]
 
     def seconds_left(self) -> float | None:
-        """An estimate from the runs that have ended: what is left takes as long on average. None before the first."""
+        """An estimate: what is left takes as long as what has ended, on average. None before anything has."""
         if not self._seconds:
             return None
         left = 0.0

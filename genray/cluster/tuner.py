@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -62,8 +66,24 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
             verbose=2 if verbose else 0,
         ),
     )
-    tuner.fit()
+    with _terminated_like_interrupted():
+        tuner.fit()
     progress.update(force=True)
+    if not conductor.finished:  # Tune ends its loop on Ctrl-C, and returns
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """What a batch system sends before it kills ends a sweep as Ctrl-C does. Only the main thread may set signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _give(experiment: Experiment, dataset: Dataset, out: Path, progress: Progress) -> Given:

@@ -1,0 +1,210 @@
+"""Sweeps over a real Ray on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from genray.cluster import environment
+from genray.cluster.sweep import sweep
+from genray.data.spec import Dataset
+from genray.errors import UserError
+from genray.runs import open_run
+from genray.space import Sweep
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # Ray and Tune warn of themselves
+
+TREE: dict[str, Any] = {
+    "experiment": {
+        "dataset": "digits",
+        "epochs": 4,
+        "evaluate_every": 1,
+        "checkpoint_every": 1,
+        "metrics": ["frechet"],
+    },
+    "models": ["vae", "gan"],
+    "search": {"model.hidden": {"choice": [16, 24]}, "optimizer.learning_rate": {"loguniform": [5e-4, 4e-3]}},
+    "trials": 4,
+    "scheduler": {"asha": {"grace_epochs": 1, "reduction": 2}},
+    "finalists": {"seeds": 2},
+}
+LONG = TREE["experiment"] | {"epochs": 60, "evaluate_every": 5}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    environment.prepare(None)
+    from genray.cluster import resources
+
+    with resources.connected(None, data_bytes=10_000_000, verbose=False):
+        yield
+
+
+def trials(out: Path, model: str = "vae") -> list[optuna.trial.FrozenTrial]:
+    backend = optuna.storages.journal.JournalFileBackend(str(out / "study.journal"))
+    return optuna.load_study(study_name=model, storage=optuna.storages.JournalStorage(backend)).get_trials()
+
+
+def wait_until(true: Callable[[], bool], *, within_s: float = 90.0) -> None:
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def has_rows(run: Path, count: int) -> bool:
+    return (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").read_text().count("\n") >= count
+
+
+def test_a_sweep_ends_with_a_comparison_and_takes_more_trials(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    page = sweep(Sweep.parse(TREE), out=out)
+    comparison = json.loads((page / "comparison.json").read_text())
+    assert {row["model"]: len(row["seeds"]) for row in comparison["rows"]} == {"vae": 2, "gan": 2}
+    for model in ("vae", "gan"):
+        states = [trial.state for trial in trials(out, model)]
+        assert len(states) == 4
+        assert TrialState.COMPLETE in states
+        assert set(states) <= {TrialState.COMPLETE, TrialState.PRUNED}
+        for k in range(2):
+            finalist = open_run(out / model / f"finalist_{k}")
+            assert finalist.experiment.seed == k + 1
+            assert finalist.result is not None
+            assert finalist.result["test_reads"] == 1
+        assert not (out / model / "trial_0000" / "result.json").exists()
+    written = {path: path.stat().st_mtime_ns for path in out.glob("*/trial_*/metrics.jsonl")}
+    sweep(Sweep.parse(TREE | {"trials": 5}), out=out, resume=True)
+    assert [len(trials(out, model)) for model in ("vae", "gan")] == [5, 5]
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_a_loss_that_is_not_finite_fails_its_trial_alone(tmp_path: Path) -> None:
+    tree = TREE | {
+        "models": ["vae"],
+        "search": {"optimizer.learning_rate": {"choice": [1e-3, 1e30]}},
+        "optuna": {"sampler": "grid"},
+        "trials": None,
+    }
+    sweep(Sweep.parse(tree), out=tmp_path / "out")
+    by_rate = {trial.params["optimizer.learning_rate"]: trial for trial in trials(tmp_path / "out")}
+    assert by_rate[1e-3].state == TrialState.COMPLETE
+    assert by_rate[1e30].state == TrialState.FAIL
+    assert "not finite" in by_rate[1e30].user_attrs["reason"]
+
+
+def kill_the_trial_of(run: Path, *, after_rows: int) -> None:
+    wait_until(lambda: has_rows(run, after_rows))
+    for process in psutil.Process().children(recursive=True):
+        if "Trial" in " ".join(process.cmdline()[:1]):
+            process.kill()
+
+
+@pytest.mark.parametrize("max_failures", [1, 0])
+def test_a_process_that_dies_is_replaced_and_its_run_goes_on(tmp_path: Path, max_failures: int) -> None:
+    out = tmp_path / "out"
+    tree = TREE | {"models": ["vae"], "trials": 1, "experiment": LONG, "max_failures": max_failures, "lanes": 1}
+    killer = threading.Thread(target=kill_the_trial_of, args=(out / "vae" / "trial_0000",), kwargs={"after_rows": 10})
+    killer.start()
+    if max_failures:
+        sweep(Sweep.parse(tree), out=out)
+    else:
+        with pytest.raises(UserError, match="vae"):  # nothing is left to compare
+            sweep(Sweep.parse(tree), out=out)
+    killer.join()
+    [trial] = trials(out)
+    assert trial.state == (TrialState.COMPLETE if max_failures else TrialState.FAIL)
+    if max_failures:
+        assert [row["epoch"] for row in open_run(out / "vae" / "trial_0000").history] == list(range(61))
+    else:
+        assert "process died once" in trial.user_attrs["reason"]
+
+
+def test_two_workers_train_as_one_does(tmp_path: Path, digits: Dataset) -> None:
+    tree = TREE | {
+        "models": ["vae"],
+        "experiment": TREE["experiment"] | {"batch_size": 64},
+        "search": {"model.hidden": {"choice": [16, 24]}},
+        "optuna": {"sampler": "grid"},
+        "trials": None,
+        "scheduler": None,
+        "finalists": {"seeds": 1},
+    }
+    histories = []
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        sweep(Sweep.parse(tree | {"experiment": tree["experiment"] | {"workers": workers}}), out=out)
+        runs = [out / "vae" / name for name in ("trial_0000", "trial_0001", "finalist_0")]
+        histories.append([row for run in runs for row in open_run(run).history])
+    for one, two in zip(*histories, strict=True):
+        for key in (key for key in one if key != "train_seconds"):
+            assert two[key] == pytest.approx(one[key], rel=1e-5), key
+
+
+@pytest.mark.parametrize(
+    ("experiment", "words"),
+    [
+        ({"resources": {"cpu": 1000}}, "asks for 1 x (1000 CPU)"),
+        ({"workers": 64}, "asks for 64 x (1 CPU)"),
+        ({"resources": {"gpu": 64}}, "64 GPU"),
+    ],
+)
+def test_what_this_machine_can_never_hold_is_refused(tmp_path: Path, experiment: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match="resources") as error:
+        sweep(Sweep.parse(TREE | {"experiment": TREE["experiment"] | experiment}), out=tmp_path / "out")
+    assert words in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_and_a_kill_leave_no_process_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    space, out = tmp_path / "space.yaml", tmp_path / "out"
+    tree = TREE | {"experiment": LONG, "scheduler": None}
+    space.write_text(yaml.safe_dump(tree))
+
+    def begin(*options: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "genray", "sweep", str(space), "--out", str(out), *options]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def end(driver: "subprocess.Popen[str]", number: int) -> str:
+        started = psutil.Process(driver.pid).children(recursive=True)
+        os.kill(driver.pid, number)
+        said = driver.communicate(timeout=60)[0]
+        wait_until(lambda: not any(process.is_running() for process in started))
+        return said
+
+    driver = begin()
+    wait_until(lambda: has_rows(out / "gan" / "trial_0000", 20))
+    said = end(driver, signal.SIGINT)
+    assert driver.returncode == 130
+    assert "--resume" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+    driver = begin("--resume")
+    wait_until(lambda: has_rows(out / "vae" / "trial_0001", 20))
+    end(driver, signal.SIGKILL)
+    finished = {
+        path: path.stat().st_mtime_ns
+        for model in ("vae", "gan")
+        for trial in trials(out, model)
+        if trial.state.is_finished()
+        for path in [out / trial.user_attrs["run"] / "metrics.jsonl"]
+    }
+    assert finished
+
+    sweep(Sweep.parse(tree), out=out, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    for model in ("vae", "gan"):
+        assert [trial.state for trial in trials(out, model)] == [TrialState.COMPLETE] * 4
+        for path in sorted((out / model).glob("trial_*")):
+            assert [row["epoch"] for row in open_run(path).history] == list(range(61))
