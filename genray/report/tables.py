@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -152,26 +153,41 @@ def _markdown_line(cells: Sequence[str]) -> str:
 
 
 def terminal(comparison: Mapping[str, Any]) -> RenderableType:
-    """For `rich`: metrics downwards, as four models fit a terminal's width and ten metrics do not."""
-    table, rows = grid(comparison), comparison["rows"]
-    view = Table(
-        title=Text(f"{comparison['dataset']}, {comparison['split']} split"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    view.add_column("")
-    for label in [*table.labels[:-1], "floor"]:
-        view.add_column(Text(label), justify="right")
-    for i, head in enumerate(table.heads):
-        view.add_row(Text(head), *[_styled(line[i]) for line in table.cells])
-    view.add_section()
-    for head, *values in zip(COST_HEADS, *[cost(row) for row in rows], strict=True):
-        view.add_row(head, *values, "")
-    first = [Text(answer(comparison), style="bold")]
+    """For `rich`: the answer, the table and what to know before trusting it."""
     notes = [Text(f"! {note}", style="yellow") for note in comparison["notes"]]
-    return Group(*first, view, Text(LEGEND, style="dim"), *notes)
+    return Group(Text(answer(comparison), style="bold"), _Fitted(comparison), Text(LEGEND, style="dim"), *notes)
 
 
-def _styled(cell: Cell) -> Text:
-    return Text(cell.marked, style="bold green" if cell.best else "")
+class _Fitted:
+    """A table with metrics downwards, as four models fit a terminal's width and ten metrics do not. Where even those do
+    not, intervals go below their means."""
+
+    def __init__(self, comparison: Mapping[str, Any]) -> None:
+        self._comparison = comparison
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = self._table(stacked=False)
+        needed = Measurement.get(console, options.update(max_width=10_000), wide).maximum
+        yield wide if needed <= options.max_width else self._table(stacked=True)
+
+    def _table(self, *, stacked: bool) -> Table:
+        comparison, table = self._comparison, grid(self._comparison)
+        title = Text(f"{comparison['dataset']}, {comparison['split']} split")
+        view = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        view.add_column("", no_wrap=True)
+        for label in [*table.labels[:-1], "floor"]:
+            view.add_column(Text(label), justify="right")
+        for i, head in enumerate(table.heads):
+            view.add_row(Text(head), *[_styled(line[i], stacked=stacked) for line in table.cells])
+        view.add_section()
+        for head, *values in zip(COST_HEADS, *[cost(row) for row in comparison["rows"]], strict=True):
+            view.add_row(head, *values, "")
+        return view
+
+
+def _styled(cell: Cell, *, stacked: bool) -> Text:
+    """`6.18 ± 0.24 ≈`, or in two lines `6.18 ≈` and `±0.24`."""
+    text = cell.marked
+    if stacked and cell.spread:
+        text = f"{cell.mean}{' ≈' if cell.tied else ''}\n{cell.spread.replace(' ', '')}"
+    return Text(text, style="bold green" if cell.best else "")

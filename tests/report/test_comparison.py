@@ -137,14 +137,16 @@ def test_best_is_marked_once_a_metric_and_by_its_direction(result: dict[str, Any
             assert marked == [means.index(best)]
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [80, 140])
 def test_terminal_table_has_every_row_and_the_floor(result: dict[str, Any], width: int) -> None:
     console = Console(width=width, file=io.StringIO(), record=True)
     console.print(tables.terminal(result))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= width
-    for word in ("gan", "vae_gan", "aae", "vae", "floor", "Fréchet", "6.18"):
+    for word in ("gan", "vae_gan", "aae", "vae", "floor", "Fréchet distance ↓", "Kernel distance ↓", "0.00661"):
         assert word in text
+    assert ("0.00661 ± 0.00063" in text) is (width == 140)
+    assert ("±0.00063 " in text) is (width == 80)
 
 
 def rows(*estimates: tuple[str, float, float | None]) -> dict[str, Any]:
