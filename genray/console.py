@@ -99,7 +99,7 @@ def result(run: Path, result: Mapping[str, Any]) -> str:
         score = known[name]
         real = f"{number(floor[name]['mean'])} ± {number(floor[name]['ci95'])}" if name in floor else "-"
         rows.append((name, number(value), real, score.better, score.summary))
-    return f"{table(rows)}\n\nwrote {run / 'result.json'}, samples.png and what else shows them beside it"
+    return f"{table(rows)}\n\nwrote {run / 'result.json'}, and samples.png and real.png beside it"
 
 
 def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:

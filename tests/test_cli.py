@@ -194,3 +194,23 @@ def test_ctrl_c_from_outside(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert err == "genray: stopped; what was done is in run: the same command with --resume goes on from there\n"
     assert genray.runs.open_run(tmp_path / "run").history
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_two_workers_train_as_one(tmp_path: Path) -> None:
+    """The same losses from the same global batch, whether one process or two compute the gradients."""
+    command = [sys.executable, "-m", "genray", "train", "vae", *QUICK]
+    for workers in ("1", "2"):
+        done = subprocess.run(
+            [*command, "--set", f"workers={workers}", "--out", f"run{workers}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    one, two = (genray.runs.open_run(tmp_path / f"run{workers}").history for workers in (1, 2))
+    for row_of_one, row_of_two in zip(one, two, strict=True):
+        losses = {key: value for key, value in row_of_one.items() if key.startswith("train/")}
+        assert losses == pytest.approx({key: row_of_two[key] for key in losses}, rel=1e-5)
