@@ -55,16 +55,17 @@ class Metric(Protocol):
     """A file of this folder."""
 
     SCORES: dict[str, Score]
+    MIN_IMAGES: int  # of each kind, real ones and samples
 
     def compute(self, context: Context) -> dict[str, float]:
         """A value for each key of SCORES, or {} where the model cannot be measured so."""
 
 
-def require_images(metric: str, context: Context, minimum: int) -> None:
+def require_images(metric: str, minimum: int, *, num_real: int, num_samples: int) -> None:
     """Refuses sets too small for a metric."""
-    for what, images, fix in (
-        ("samples", context.fake, "raise num_samples"),
-        ("real images", context.real, "take a dataset with larger splits"),
+    for what, count, fix in (
+        ("samples", num_samples, "raise num_samples"),
+        ("real images", num_real, "take a dataset with larger splits"),
     ):
-        if len(images) < minimum:
-            raise UserError(f"{metric} needs at least {minimum} {what}, got {len(images)}; {fix}")
+        if count < minimum:
+            raise UserError(f"{metric} needs at least {minimum} {what}, got {count}; {fix}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from genray.metrics.base import Context, Score, require_images
+from genray.metrics.base import Context, Score
 
+MIN_IMAGES = 1
 SCORES = {
     "class_entropy": Score(
         better="none",
@@ -18,6 +19,5 @@ SCORES = {
 
 def compute(context: Context) -> dict[str, float]:
     """H of p(y) = mean over samples of p(y|x) [nats]; at most ln K."""
-    require_images("class_entropy", context, 1)
     p = context.fake.probabilities.mean(0, dtype=np.float64)
     return {"class_entropy": float(-np.sum(p * np.log(np.maximum(p, np.finfo(np.float64).tiny))))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from genray.data.spec import Dataset, Split
 from genray.errors import Fault
 from genray.files import write_json
 from genray.images import grid, paired_grid, save_png, to_float, to_uint8
-from genray.metrics.base import CHUNK, Context, FeatureSet
+from genray.metrics.base import CHUNK, Context, FeatureSet, require_images
 from genray.metrics.features import Extractor
 from genray.metrics.floor import floor
 from genray.models.base import GenerativeModel, Reconstructs
@@ -31,7 +31,7 @@ __all__ = ["Judge", "draw", "evaluate_run", "evaluating", "floor", "make_judge"]
 # N images, C channels, H height, W width
 
 MAX_SAMPLES = 10_000
-NUM_SHOWN = 100  # images in a picture
+NUM_SHOWN = 100  # images in a picture, of which half are reconstructed
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Judge:
         self, fake: FeatureSet, *, model: GenerativeModel | None = None, seed: int, device: torch.device | str = "cpu"
     ) -> dict[str, float]:
         """The values for given features, of samples or of images that stand in for them."""
+        check_sizes(self.metrics, num_real=len(self.real), num_samples=len(fake))
         context = Context(self.real, fake, self.split, model, seed, torch.device(device))
         return {key: value for name in self.metrics for key, value in metrics.load(name).compute(context).items()}
 
@@ -71,11 +72,19 @@ class Judge:
 def make_judge(
     extractor: Extractor, split: Split, metric_names: tuple[str, ...], num_samples: int | None = None
 ) -> Judge:
-    """A judge over a split. `num_samples` is by default the number of images of the split, 10,000 at most."""
-    for name in metric_names:
-        metrics.load(name)
+    """A judge over a split. `num_samples` is by default the number of images of the split, 10,000 at most.
+
+    Raises UserError for a metric that is not there, or that so few images do not allow.
+    """
     count = num_samples or min(len(split), MAX_SAMPLES)
+    check_sizes(metric_names, num_real=len(split), num_samples=count)
     return Judge(extractor, split, extractor.features(split.images), tuple(metric_names), count)
+
+
+def check_sizes(metric_names: Sequence[str], *, num_real: int, num_samples: int) -> None:
+    """Refuses fewer images than a metric needs."""
+    for name in metric_names:
+        require_images(name, metrics.load(name).MIN_IMAGES, num_real=num_real, num_samples=num_samples)
 
 
 def evaluate_run(
@@ -128,8 +137,8 @@ def _draw_pictures(run: Run, model: GenerativeModel, split: Split, device: torch
     save_png(run.path / "real.png", grid(real))
     if isinstance(model, Reconstructs):
         with torch.no_grad():
-            decoded = to_uint8(model.reconstruct(to_float(real, device)))
-        save_png(run.path / "reconstructions.png", paired_grid(real, decoded))
+            decoded = to_uint8(model.reconstruct(to_float(real[::2], device)))
+        save_png(run.path / "reconstructions.png", paired_grid(real[::2], decoded))
 
 
 def _describe(device: torch.device | str) -> str:

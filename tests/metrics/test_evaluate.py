@@ -114,6 +114,22 @@ def test_an_unknown_metric_is_refused_with_the_nearest(extractor: Extractor, dig
         make_judge(extractor, digits.test, ("frechett",))
 
 
+@pytest.mark.parametrize(
+    ("metric", "needed"), [("frechet", 2), ("kernel", 4), ("prdc", 6), ("class_entropy", 1), ("elbo", 1)]
+)
+def test_too_few_images_are_refused_before_anything_is_drawn(
+    extractor: Extractor, digits: Dataset, metric: str, needed: int
+) -> None:
+    few = Split(digits.test.images[:needed])
+    scores = make_judge(extractor, few, (metric,)).score(Replay(digits.train.images), seed=0)
+    assert all(np.isfinite(value) for value in scores.values())
+    if needed > 1:
+        with pytest.raises(UserError, match=f"{metric} needs at least {needed} samples, got {needed - 1}; raise num_s"):
+            make_judge(extractor, digits.test, (metric,), needed - 1)
+        with pytest.raises(UserError, match=f"{metric} needs at least {needed} real images, got {needed - 1}"):
+            make_judge(extractor, Split(digits.test.images[: needed - 1]), (metric,), 100)
+
+
 def test_the_floor_is_what_training_images_score(extractor: Extractor, digits: Dataset) -> None:
     judge = make_judge(extractor, digits.test, ALL)
     summary = floor(judge, digits.train, draws=3)
@@ -194,7 +210,7 @@ def test_pictures_of_a_run(run: runs.Run, extractor: Extractor, digits: Dataset)
     evaluate_run(run, make_judge(extractor, digits.test, ("class_entropy",)), {}, digits)
     samples, real, pixels = (read_png(run.path / f"{name}.png") for name in ("samples", "real", "reconstructions"))
     side = 10 * (32 + 2) - 2
-    assert (samples.shape, real.shape, pixels.shape) == ((side, side), (side, side), (2 * (side + 2) - 2, side))
+    assert (samples.shape, real.shape, pixels.shape) == ((side, side),) * 3
     assert (pixels[34:66, :32] == 255).all()  # the second row is what `Replay` makes of the first: white
     np.testing.assert_array_equal(pixels[:32, :32], real[:32, :32])
     np.testing.assert_array_equal(real[:32:4, :32:4], digits.test.images[0, 0])

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from genray.errors import UserError
 from genray.metrics.kernel import NUM_SUBSETS, compute
 from tests.metrics.fakes import context
 
@@ -55,8 +54,3 @@ def test_the_seed_decides_and_the_global_state_stays() -> None:
     assert compute(context(real, fake, seed=1)) != compute(context(real, fake, seed=2))
     assert torch.equal(torch_before, torch.get_rng_state())
     assert (numpy_before == np.random.get_state()[1]).all()
-
-
-def test_too_few_images() -> None:
-    with pytest.raises(UserError, match="kernel needs at least 4 real images, got 3"):
-        compute(context(np.ones((3, 2)), np.ones((9, 2))))

@@ -6,7 +6,6 @@ import pytest
 import torch
 from prdc import compute_prdc
 
-from genray.errors import UserError
 from genray.metrics.prdc import NEIGHBOURS, compute, radii
 from tests.metrics.fakes import context
 
@@ -52,9 +51,3 @@ def test_rotation_and_scale_change_nothing() -> None:
     real, fake = random.normal(size=(100, 3)), random.normal(0.5, 1, size=(100, 3))
     rotation = np.linalg.qr(random.normal(size=(3, 3)))[0] * 2.5
     assert compute(context(real @ rotation, fake @ rotation)) == pytest.approx(compute(context(real, fake)), abs=0.011)
-
-
-@pytest.mark.parametrize(("n", "m", "what"), [(5, 9, "real images"), (9, 5, "samples")])
-def test_fewer_images_than_neighbours(n: int, m: int, what: str) -> None:
-    with pytest.raises(UserError, match=f"prdc needs at least 6 {what}, got 5"):
-        compute(context(np.ones((n, 2)), np.ones((m, 2))))
