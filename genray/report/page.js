@@ -7,7 +7,7 @@
   function themed(layout) {
     const css = getComputedStyle(document.documentElement);
     const color = (name) => css.getPropertyValue(name).trim();
-    const axis = { gridcolor: color("--line"), linecolor: color("--line"), zeroline: false, automargin: true };
+    const axis = { gridcolor: color("--line"), linecolor: color("--line"), zeroline: false, automargin: true, fixedrange: true };
     const hover = { bgcolor: color("--raised"), bordercolor: color("--line"), font: { color: color("--text") } };
     const readable = (note) => ({ bgcolor: color("--raised"), borderpad: 1, ...note });  // lines run behind the text
     return {

@@ -25,7 +25,7 @@ def parallel_coordinates(search: Search, color: str) -> Figure | None:
     if not shown:
         return None
     notes = [
-        {"x": x, "y": 1.1, "text": f"<b>{axis.name}</b>", "showarrow": False, "yanchor": "bottom"}
+        {"x": x, "y": 1.1, "text": f"<b>{axis.name}</b>", "showarrow": False, "yanchor": "bottom", "height": 20}
         for x, axis in enumerate(axes)
     ]
     notes += [
@@ -66,7 +66,6 @@ def _line(trial: FrozenTrial, share: float, axes: Sequence[_Axis], search: Searc
             "dash": "solid" if trial.state is TrialState.COMPLETE else "dot",
         },
         "marker": {"size": 7 if best else 5},
-        "opacity": 1.0 if best else 0.8,
         "hovertext": hover(trial, search),
         "hoverinfo": "text",
     }
