@@ -154,6 +154,16 @@ def test_folder_of_something_else(capfd: pytest.CaptureFixture[str]) -> None:
     assert "holds no experiment.yaml" in refused(["evaluate", "mine"], capfd)
 
 
+def test_sweep_and_run_do_not_take_each_others_folder(capfd: pytest.CaptureFixture[str]) -> None:
+    write_space()
+    for folder, file in (("sweep", "sweep.yaml"), ("run", "experiment.yaml")):
+        Path(folder).mkdir()
+        Path(folder, file).write_text("model: {name: vae}\n")
+    for extra in ([], ["--resume"]):
+        assert "is not a run" in refused(["train", "vae", "--out", "sweep", *extra], capfd)
+        assert "is not a sweep" in refused(["sweep", "space.yaml", "--out", "run", *extra], capfd)
+
+
 def test_run_of_another_experiment(capfd: pytest.CaptureFixture[str]) -> None:
     Path("run").mkdir()
     Path("run/experiment.yaml").write_text("model: {name: vae}\n")
