@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -40,6 +41,7 @@ def connected(address: str | None, *, data_bytes: int, verbose: bool) -> Iterato
 
 
 def _connect(address: str, options: Mapping[str, object]) -> None:
+    _knock(address)
     try:
         ray.init(address, **options)
     except RuntimeError as error:
@@ -51,6 +53,17 @@ def _connect(address: str, options: Mapping[str, object]) -> None:
         raise UserError(f"--address {address}: cannot connect to Ray: {_first_line(error)}") from None
     except (ConnectionError, ValueError) as error:
         raise UserError(f"--address {address}: no Ray cluster answers there: {_first_line(error)}") from None
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries for a quarter of an hour where nothing answers."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdecimal():
+        return  # `auto`, which Ray looks up
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--address {address}: nothing answers there ({error}); start Ray, or leave it out") from None
 
 
 def _first_line(error: Exception) -> str:

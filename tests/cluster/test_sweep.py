@@ -107,7 +107,7 @@ def test_a_loss_that_is_not_finite_fails_its_trial_alone(tmp_path: Path) -> None
 def kill_the_trial_of(run: Path, *, after_rows: int) -> None:
     wait_until(lambda: has_rows(run, after_rows))
     for process in psutil.Process().children(recursive=True):
-        if "Trial" in " ".join(process.cmdline()[:1]):
+        if "Trainable" in " ".join(process.cmdline()[:1]):
             process.kill()
 
 
