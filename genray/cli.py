@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Version = Annotated[bool, typer.Option("--version", help="Show the version and exit.")]
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="A name from `genray models`.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a trained run.")]
 RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Sweeps, or runs that were evaluated.")]
@@ -38,6 +39,15 @@ File = Annotated[Path, typer.Option(metavar="FILE", help="A .png: one picture; a
 RunOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/MODEL-DATASET-SEED.")]
 SweepOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/NAME, by the file's `name`.")]
 PageOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: comparison, in the first folder given.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Version = False) -> None:
+    if version:
+        from genray import __version__
+
+        typer.echo(f"genray {__version__}")
+        raise typer.Exit
 
 
 @app.command()
@@ -201,13 +211,18 @@ def _resumable(marker: Path) -> Iterator[None]:
     """Where what stands inside is stopped or fails once `marker` is there, says how to go on."""
     try:
         yield
-    except (KeyboardInterrupt, Fault, OSError) as error:
+    except UserError:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
         if not marker.exists():
             raise
-        hint = f"; what was done is in {marker.parent}: the same command with --resume goes on from there"
+        hint = f"what was done is in {marker.parent}: the same command with --resume goes on from there"
         if isinstance(error, KeyboardInterrupt):
-            raise _Stopped(f"stopped{hint}") from None
-        raise Fault(f"{_words(error)}{hint}") from error
+            raise _Stopped(f"stopped; {hint}") from None
+        if isinstance(error, Fault | OSError):
+            raise Fault(f"{_words(error)}; {hint}") from error
+        error.add_note(f"genray: {hint}")  # below the traceback of a fault of ours
+        raise
 
 
 def _words(error: Exception) -> str:

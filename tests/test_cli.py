@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,11 @@ def test_these_are_all_commands() -> None:
 def test_nothing_given_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run() == 0
     assert "Usage: genray" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"genray {metadata.version('genray')}\n"
 
 
 def test_models_and_datasets(capsys: pytest.CaptureFixture[str]) -> None:
