@@ -27,7 +27,7 @@ def load(folder: Path, **keywords: int) -> Dataset:
 
 def only_image(folder: Path, image: Image.Image, name: str = "odd.png", **options: object) -> np.ndarray:
     """What becomes of one image among gray ones: uint8 (3, 8, 8)."""
-    fill(folder, 100, gray=True)
+    fill(folder, 80, gray=True)
     image.save(folder / name, **options)
     data = load(folder, image_size=8)
     (odd,) = (image for split in parts(data) for image in split.images if (image != image[:1]).any())
@@ -104,14 +104,14 @@ def test_other_folders_beside_train_and_test_make_them_classes(tmp_path: Path) -
 
 
 def test_gray_images_stored_as_color_are_gray(tmp_path: Path) -> None:
-    for i in range(100):
+    for i in range(80):
         tmp_path.mkdir(exist_ok=True)
         picture(i).convert("L").convert("RGB").save(tmp_path / f"{i}.png")
     assert load(tmp_path).spec.channels == 1
 
 
 def test_the_centre_is_kept(tmp_path: Path) -> None:
-    fill(tmp_path, 100, gray=True)
+    fill(tmp_path, 80, gray=True)
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = (200, 100, 50)
     wide[:, :10] = (0, 255, 0)
@@ -153,7 +153,7 @@ GRAYS = {
 @pytest.mark.parametrize("mode", list(GRAYS))
 def test_modes_of_gray(tmp_path: Path, mode: str) -> None:
     image, value = GRAYS[mode]
-    for i in range(100):
+    for i in range(80):
         image.save(tmp_path / f"{i}.tif")
     data = load(tmp_path, image_size=8)
     assert data.spec.channels == 1

@@ -38,11 +38,11 @@ def test_its_mean_is_the_closed_form_for_gaussians(shift: float) -> None:
         return third(a) * third(b) + 3 * second(a) * second(b) + 3 * first(a) * first(b) + 1
 
     random, values = np.random.default_rng(0), []
-    for seed in range(64):
+    for seed in range(36):
         real, fake = random.normal(0, 1, (100, 1)), random.normal(shift, 1, (100, 1))
         values.append(compute(context(real, fake, seed=seed))["kernel"])
     expected = mean_kernel(0, 0) + mean_kernel(shift, shift) - 2 * mean_kernel(0, shift)
-    assert np.mean(values) == pytest.approx(expected, abs=3 * np.std(values) / 8)
+    assert np.mean(values) == pytest.approx(expected, abs=3 * np.std(values) / 6)
     assert min(values) < 0  # as an unbiased estimate must be at times
 
 
