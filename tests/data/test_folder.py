@@ -111,7 +111,6 @@ def test_gray_images_stored_as_color_are_gray(tmp_path: Path) -> None:
 
 
 def test_the_centre_is_kept(tmp_path: Path) -> None:
-    fill(tmp_path, 80, gray=True)
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = (200, 100, 50)
     wide[:, :10] = (0, 255, 0)
