@@ -19,7 +19,6 @@ from genray.nn.noise import Noise
 
 class GANConfig(ModelConfig):
     name: Literal["gan"] = "gan"
-    latent: int = Field(default=64, gt=0)
     dropout: float = Field(default=0.3, ge=0, lt=1)  # of the discriminator
     label_smoothing: float = Field(default=0.1, ge=0, lt=0.5)  # real images are called real with 1 − this
 
@@ -60,4 +59,4 @@ class Model(GenerativeModel):
         return torch.tanh(self.generator(noise.normal(n, self.config.latent)))
 
 
-OPTIMIZER = OptimizerConfig(learning_rate=5e-4, betas=(0.5, 0.999))
+OPTIMIZER = OptimizerConfig(learning_rate=1e-3, betas=(0.5, 0.999))

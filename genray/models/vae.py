@@ -74,4 +74,4 @@ class Model(GenerativeModel):
             self.kl_weight.fill_(self.config.kl_weight * min(1.0, progress.epoch / self.config.kl_warmup_epochs))
 
 
-OPTIMIZER = OptimizerConfig(learning_rate=1e-3)
+OPTIMIZER = OptimizerConfig(learning_rate=2e-3)

@@ -1,0 +1,18 @@
+import json
+
+import pytest
+
+from genray import models
+from tests.models import golden
+
+
+@pytest.mark.parametrize("network", golden.NETWORKS)
+@pytest.mark.parametrize("name", models.names())
+def test_losses_are_those_of_the_golden_run(name: str, network: str) -> None:
+    path = golden.path(name)
+    assert path.exists(), "a new model needs its golden losses: python -m tests.models.golden"
+    expected = json.loads(path.read_text())[network]
+    actual = golden.losses(name, network)
+    assert actual.keys() == expected.keys()
+    for phase, values in expected.items():
+        assert actual[phase] == pytest.approx(values, rel=1e-4)
