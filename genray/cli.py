@@ -216,10 +216,13 @@ def _resumable(marker: Path) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if not marker.exists():
             raise
-        hint = f"what was done is in {marker.parent}: the same command with --resume goes on from there"
+        saved = f"what was done is in {marker.parent}"
+        if isinstance(error, Fault):  # a loss that is not finite: the same again would end the same way
+            raise Fault(f"{error}; {saved}") from error
+        hint = f"{saved}: the same command with --resume goes on from there"
         if isinstance(error, KeyboardInterrupt):
             raise _Stopped(f"stopped; {hint}") from None
-        if isinstance(error, Fault | OSError):
+        if isinstance(error, OSError):
             raise Fault(f"{_words(error)}; {hint}") from error
         error.add_note(f"genray: {hint}")  # below the traceback of a fault of ours
         raise

@@ -160,7 +160,7 @@ def test_what_is_not_the_users_fault(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(single, "train", fail)
     assert run("train", "vae", "--out", "run") == code
-    assert "--resume" not in capfd.readouterr().err
+    assert "what was done" not in capfd.readouterr().err
     Path("run").mkdir()
     Path("run/experiment.yaml").touch()
     assert run("train", "vae", "--out", "run") == code

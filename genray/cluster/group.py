@@ -35,5 +35,7 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
         finally:
             lane.close()
             shutil.rmtree(storage, ignore_errors=True)
-        if event.kind in ("failed", "died"):
+        if event.kind == "failed":
             raise Fault(event.reason)
+        if event.kind == "died":
+            raise Fault(f"a worker died: {event.reason}; the same command with --resume goes on from the checkpoint")
