@@ -104,19 +104,6 @@ class NoValues(TorchFunctionMode):
     """Raises where Python asks for the value of a tensor, or where a shape would depend on one."""
 
     FORBIDDEN = ("item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__", "nonzero", "masked_select")
-        [
-            "item",
-            "tolist",
-            "numpy",
-            "__bool__",
-            "__float__",
-            "__int__",
-            "__index__",
-            "nonzero",
-            "masked_select",
-            "unique",
-        ]
-    )
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         assert func.__name__ not in self.FORBIDDEN, f"{func.__name__} depends on a value"
