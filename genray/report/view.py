@@ -98,7 +98,7 @@ def galleries(collection: Collection, comparison: Mapping[str, Any]) -> View:
     limit = PICTURE_BYTES // (2 * len(chosen) + 1)
     reals = (data_uri(entry.run.path / "real.png", limit) for entry in collection.entries)
     real = next((uri for uri in reals if uri), None)
-    view: View = {"real": real, "columns": min(len(chosen) + 1, MOST_COLUMNS)}
+    view: View = {"real": real, "columns": min(len(chosen) + 1, 3 if len(chosen) < 6 else MOST_COLUMNS)}
     for name in ("samples", "reconstructions"):
         pictures = [(label, entry, data_uri(entry.run.path / f"{name}.png", limit)) for label, entry in chosen]
         view[name] = [
