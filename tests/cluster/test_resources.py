@@ -1,4 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
+
+from genray.config import Experiment
 
 pytestmark = pytest.mark.ray  # imports it
 
@@ -29,3 +33,88 @@ def test_an_address_where_no_cluster_answers_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match="--address") as error, connected("127.0.0.1:1", data_bytes=0, verbose=False):
         pass
     assert "\n" not in str(error.value)
+
+
+class Cluster:
+    """Stands in for ray: two machines of 8 CPUs and 2 GPUs, whose configuration lets it grow to `limits`."""
+
+    def __init__(self, free_gpus: float, limits: dict[str, int] | None = None, memory: float = 64e9) -> None:
+        self._free_gpus, self._memory = free_gpus, memory
+        growth = SimpleNamespace(get_max_resources_from_cluster_config=lambda: limits)
+        self._private = SimpleNamespace(state=SimpleNamespace(state=growth))
+
+    def nodes(self) -> list[dict[str, object]]:
+        return [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": self._memory}}] * 2
+
+    def available_resources(self) -> dict[str, float]:
+        return {"CPU": 16.0} | ({"GPU": self._free_gpus} if self._free_gpus else {})
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpu", "gpu", "wanted", "lanes"),
+    [
+        (1, 1, 0, None, 16),
+        (1, 1, 0, 3, 3),
+        (1, 1, 0, 99, 16),
+        (3, 2, 0, None, 2),
+        (1, 1, 0.5, None, 8),
+        (4, 1, 1, None, 1),
+    ],
+)
+def test_lanes_fill_the_cluster(
+    monkeypatch: pytest.MonkeyPatch, workers: int, cpu: float, gpu: float, wanted: int | None, lanes: int
+) -> None:
+    from genray.cluster import resources
+
+    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4))
+    assert resources.count_lanes(experiment(workers, cpu, gpu), wanted) == lanes
+
+
+def test_lanes_that_memory_is_too_small_for_are_left_out_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from genray.cluster import resources
+
+    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4, memory=3e9))
+    assert resources.count_lanes(experiment(workers=1, cpu=1, gpu=0), None) == 4
+    assert resources.count_lanes(experiment(workers=1, cpu=1, gpu=0), 6) == 6
+
+
+def test_what_no_machine_can_hold_is_refused_unless_the_cluster_can_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    from genray.cluster import resources
+    from genray.errors import UserError
+
+    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4))
+    with pytest.raises(UserError, match=r"5 x .1 CPU and 1 GPU., and Ray has 16 CPU, 4 GPU on 2 machines"):
+        resources.count_lanes(experiment(workers=5, cpu=1, gpu=1), None)
+    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4, limits={"CPU": 64, "GPU": 8}))
+    assert resources.count_lanes(experiment(workers=5, cpu=1, gpu=1), None) == 1
+
+
+def test_gpus_that_others_hold_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from genray.cluster import resources
+    from genray.errors import UserError
+
+    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=0))
+    with pytest.raises(UserError, match="no GPU is free of the 4 there"):
+        resources.count_lanes(experiment(workers=1, cpu=1, gpu=0.5), None)
+
+
+def test_a_cluster_of_another_version_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from genray.cluster import resources
+    from genray.errors import UserError
+
+    def init(*args: object, **options: object) -> None:
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.11.7\n")
+
+    monkeypatch.setattr(resources.ray, "init", init)
+    with (
+        pytest.raises(UserError, match=r"another version .* Ray: 2.9.0") as error,
+        resources.connected("auto", data_bytes=0, verbose=False),
+    ):
+        pass
+    assert "\n" not in str(error.value)
+
+
+def experiment(workers: int, cpu: float, gpu: float) -> Experiment:
+    return Experiment.parse(
+        {"model": {"name": "vae"}, "batch_size": 120, "workers": workers, "resources": {"cpu": cpu, "gpu": gpu}}
+    )
