@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from genray import metrics
+from genray import metrics, pictures
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault
 from genray.files import write_json
-from genray.images import grid, paired_grid, save_png, to_float, to_uint8
+from genray.images import grid, save_png, to_uint8
 from genray.metrics.base import CHUNK, Context, FeatureSet, require_images
 from genray.metrics.features import Extractor
 from genray.metrics.floor import floor
-from genray.models.base import GenerativeModel, Reconstructs
+from genray.models.base import GenerativeModel
 from genray.nn.noise import Noise
 from genray.provenance import commit, versions
 from genray.runs import Run, load
@@ -31,7 +31,6 @@ __all__ = ["Judge", "draw", "evaluate_run", "evaluating", "floor", "make_judge"]
 # N images, C channels, H height, W width
 
 MAX_SAMPLES = 10_000
-NUM_SHOWN = 100  # images in a picture, of which half are reconstructed
 
 
 @dataclass(frozen=True)
@@ -128,17 +127,12 @@ def evaluate_run(
 
 
 def _draw_pictures(run: Run, model: GenerativeModel, split: Split, device: torch.device | str) -> None:
-    """Samples, real images and, where there are any, reconstructions: each row of originals over a row of decoded."""
-    spread = np.linspace(
-        0, len(split) - 1, min(NUM_SHOWN, len(split)), dtype=int
-    )  # a folder's images lie class by class
-    real = split.images[spread]
-    save_png(run.samples_path, grid(next(draw(model, NUM_SHOWN, seed=run.experiment.seed, device=device))))
+    """Samples, real images and, where there are any, reconstructions."""
+    real = pictures.spread(split.images)
+    save_png(run.samples_path, pictures.samples(model, device))
     save_png(run.path / "real.png", grid(real))
-    if isinstance(model, Reconstructs):
-        with torch.no_grad():
-            decoded = to_uint8(model.reconstruct(to_float(real[::2], device)))
-        save_png(run.path / "reconstructions.png", paired_grid(real[::2], decoded))
+    if (picture := pictures.reconstructions(model, real[::2], device)) is not None:
+        save_png(run.path / "reconstructions.png", picture)
 
 
 def _describe(device: torch.device | str) -> str:

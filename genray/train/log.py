@@ -6,18 +6,17 @@ import json
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
-from genray import files
+from genray import files, pictures
 from genray.config import flatten
-from genray.images import grid, save_png, to_uint8
-from genray.models.base import GenerativeModel, Reconstructs
-from genray.nn.noise import Noise
+from genray.images import save_png
+from genray.models.base import GenerativeModel
 from genray.runs import Row, Run
-
-NUM_SHOWN = 64  # images in a grid
 
 
 class RunLog:
@@ -47,14 +46,13 @@ class RunLog:
         if row["epoch"] == 0:
             self._hparams(scalars)
 
-    def images(self, model: GenerativeModel, real: torch.Tensor, epoch: int) -> None:
-        """A grid of samples, and reconstructions below their originals, of `real` images (N, C, H, W) in [-1, 1]."""
-        samples = grid(to_uint8(model.sample(NUM_SHOWN, Noise("shown", device=real.device))), columns=8)
+    def pictures(self, model: GenerativeModel, real: NDArray[np.uint8], device: torch.device, epoch: int) -> None:
+        """Samples, and reconstructions of `real` images (N, C, H, W)."""
+        samples = pictures.samples(model, device)
         save_png(self._run.samples_path, samples)
         self._writer.add_image("samples", samples, epoch, dataformats="HWC")
-        if isinstance(model, Reconstructs):
-            pairs = interleave(real[:16], model.reconstruct(real[:16]), columns=8)
-            self._writer.add_image("reconstructions", grid(to_uint8(pairs), columns=8), epoch, dataformats="HWC")
+        if (picture := pictures.reconstructions(model, real, device)) is not None:
+            self._writer.add_image("reconstructions", picture, epoch, dataformats="HWC")
 
     def _hparams(self, scalars: Row) -> None:
         """The experiment beside its scores. TensorBoard takes them from the scalars of the same names, whose last
@@ -65,9 +63,3 @@ class RunLog:
         }
         for summary in hparams(values, scalars)[:2]:  # the third says that the session has ended
             self._writer.file_writer.add_summary(summary)
-
-
-def interleave(first: torch.Tensor, second: torch.Tensor, *, columns: int) -> torch.Tensor:
-    """Rows of `columns` images of the first, each followed by the same row of the second."""
-    rows = zip(torch.split(first, columns), torch.split(second, columns), strict=True)
-    return torch.cat([image for pair in rows for image in pair])

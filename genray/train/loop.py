@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from genray import pictures
 from genray.config import Experiment
 from genray.data.batches import Batches
 from genray.data.spec import TrainingData
@@ -22,7 +23,7 @@ from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.ema import Ema
 from genray.train.flat import FlatModule, flatten_children
-from genray.train.log import NUM_SHOWN, RunLog
+from genray.train.log import RunLog
 
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge
@@ -223,8 +224,7 @@ class Evaluator:
 
     def __init__(self, trainer: Trainer, run: Run, log: RunLog, judge: Judge | None, data: TrainingData) -> None:
         self._trainer, self._run, self._log, self._judge = trainer, run, log, judge
-        shown = torch.tensor(data.validation.images[:NUM_SHOWN], device=trainer.distributed.device)
-        self._shown = shown.float().div_(127.5).sub_(1.0)
+        self._shown = pictures.spread(data.validation.images, count=20)
 
     @torch.no_grad()
     def __call__(self, row: Row) -> None:
@@ -237,7 +237,7 @@ class Evaluator:
                 device = trainer.distributed.device
                 scores = self._judge.score(model, seed=experiment.seed, device=device)
                 row |= {f"validation/{name}": value for name, value in scores.items()}
-            self._log.images(model, self._shown, epoch)
+            self._log.pictures(model, self._shown, trainer.distributed.device, epoch)
             trainer.row = row
         self._log.row(row)
         if epoch and is_due(epoch, experiment.checkpoint_every, experiment.epochs):
