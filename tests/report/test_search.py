@@ -38,10 +38,10 @@ def search(
 
 
 def test_importance_finds_the_parameter_that_the_objective_depends_on(tmp_path: Path) -> None:
-    found, num_trials, epoch = search(tmp_path, lambda s, t: s.tell(t, t.params["a"] ** 2), trials=24).importances()
+    found, num_trials, epoch = search(tmp_path, lambda s, t: s.tell(t, t.params["a"] ** 2), trials=12).importances()
     assert found["a"] > 0.9
     assert sum(found.values()) == pytest.approx(1)
-    assert (num_trials, epoch) == (24, None)
+    assert (num_trials, epoch) == (12, None)
 
 
 def test_importance_compares_stopped_trials_at_the_epoch_that_all_reached(tmp_path: Path) -> None:
