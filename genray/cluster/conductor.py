@@ -49,13 +49,17 @@ class ModelQueue:
 
     def next(self) -> Job | None:
         job = self.study.next()
-        if job is None and self.study.finished:
-            if self._finalists is None:
-                self._finalists = self._missing_finalists()
-            job = self._finalists.pop(0) if self._finalists else None
+        if job is None and self.study.finished and (left := self._finalists_left()):
+            job = left.pop(0)
         if job is not None:
             self.running[job.name] = job
         return job
+
+    def _finalists_left(self) -> list[Job]:
+        """Once the search is done: what is still to be handed out."""
+        if self._finalists is None:
+            self._finalists = self._missing_finalists()
+        return self._finalists
 
     def _missing_finalists(self) -> list[Job]:
         best = self.study.best()
@@ -119,7 +123,7 @@ class ModelQueue:
 
     @property
     def finished(self) -> bool:
-        return self.study.finished and not self.running and self._finalists == []
+        return self.study.finished and not self.running and not self._finalists_left()
 
     def status(self) -> Status:
         study, best = self.study, self.study.best()

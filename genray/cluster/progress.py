@@ -34,11 +34,16 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._live is not None:
-            self._live.stop()
+        self.end()
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
+
+    def end(self) -> None:
+        """Leaves the table as it is; what is said from now on stands below it."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def begin(self, conductor: Conductor, metric: str) -> None:
         self._conductor, self._metric = conductor, metric
@@ -64,7 +69,7 @@ class Progress:
             self.say(f"[{self._times()}]  {text}")
 
     def _times(self) -> str:
-        left = self._conductor.seconds_left()
+        left = None if self._conductor.finished else self._conductor.seconds_left()
         elapsed = duration(time.monotonic() - self._started)
         return elapsed if left is None else f"{elapsed}, about {duration(left)} left"
 

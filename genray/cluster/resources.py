@@ -111,7 +111,7 @@ def count_lanes(experiment: Experiment, wanted: int | None) -> int:
 
 def _fit_memory(nodes: Sequence[Mapping[str, float]]) -> int:
     """How many worker processes the memory is enough for: on a laptop of many cores, fewer than cores."""
-    return sum(int(node["memory"] // WORKER_BYTES) for node in nodes)
+    return sum(int(node.get("memory", 1e12) // WORKER_BYTES) for node in nodes)
 
 
 def room_for(need: Mapping[str, float], node: Mapping[str, float]) -> int:

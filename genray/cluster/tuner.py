@@ -69,6 +69,7 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
     with _terminated_like_interrupted():
         tuner.fit()
     progress.update(force=True)
+    progress.end()
     if not conductor.finished:  # Tune ends its loop on Ctrl-C, and returns
         raise KeyboardInterrupt
 

@@ -16,6 +16,8 @@ GAN = Status(
 class Played:
     """Stands in for a conductor."""
 
+    finished = False
+
     def __init__(self) -> None:
         self.now = [VAE, GAN]
 
