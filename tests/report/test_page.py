@@ -17,7 +17,9 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from genray.report import compare
+from genray.report.collect import collect
 from genray.report.pictures import data_uri
+from genray.report.view import typical
 from tests.report.fabricate import write_run, write_search, write_sweep
 
 VOID = {"meta", "link", "img", "br", "line"}
@@ -200,3 +202,14 @@ def test_large_pictures_are_made_small(tmp_path: Path) -> None:
     assert kind == "data:image/webp"
     assert len(base64.b64decode(content)) <= 40_000
     assert data_uri(tmp_path / "none.png", 10) is None
+
+
+@pytest.mark.parametrize(("metric", "seed"), [("frechet", 2), ("recall", 3)])
+def test_shown_run_is_the_middle_one_and_of_two_the_worse(metric: str, seed: int, tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / str(seed), "vae", seed=seed) for seed in (1, 2, 3, 4)]
+    for run, value in zip(runs, (0.1, 0.5, 0.4, 0.9), strict=True):  # in the middle: 0.5 of seed 2 and 0.4 of seed 3
+        result = json.loads((run / "result.json").read_text())
+        result["metrics"][metric] = value
+        (run / "result.json").write_text(json.dumps(result))
+    [group] = collect(runs).groups
+    assert typical(group, metric).seed == seed
