@@ -175,9 +175,7 @@ def main() -> None:
         whole, running = run(sweep_asked, folder / "sweep")
         shutil.rmtree(folder)
         rows.append((name, trials, sum(each) / trials, work, whole, running))
-    print(
-        f"VAE on the embedded digits, {epochs} epochs a trial, {LANES} lanes. Seconds; wall but for `own work a trial`.\n"
-    )
+    print(f"VAE on the embedded digits, {epochs} epochs a trial, {LANES} lanes. Seconds of wall time.\n")
     columns = ("", "trials", "own work a trial", "own work of all", "from the call", "overhead a trial")
     print(f"| {' | '.join((*columns, 'from the first trial', 'overhead a trial'))} |\n|{'---|' * 8}")
     for name, trials, each, work, *walls in rows:
