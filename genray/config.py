@@ -83,7 +83,7 @@ class ModelConfig(Strict):
 
     name: str
     network: Literal["mlp", "conv"] = "mlp"
-    hidden: PositiveInt = 128  # width of an MLP's hidden layers; channels of a conv net's first level
+    hidden: PositiveInt = 128  # width of an MLP's hidden layers; channels of a conv net's coarsest level
     latent: PositiveInt = 20
     dropout: float = Field(default=0.0, ge=0, lt=1)
 

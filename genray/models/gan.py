@@ -59,4 +59,4 @@ class Model(GenerativeModel):
         return torch.tanh(self.generator(noise.normal(n, self.config.latent)))
 
 
-OPTIMIZER = OptimizerConfig(learning_rate=1e-3, betas=(0.5, 0.999))
+OPTIMIZER = OptimizerConfig(learning_rate=2e-3, betas=(0.5, 0.999))

@@ -27,7 +27,7 @@ from genray.nn.noise import Noise
 class VAEGANConfig(ModelConfig):
     name: Literal["vae_gan"] = "vae_gan"
     dropout: float = Field(default=0.3, ge=0, lt=1)  # of the discriminator
-    gamma: NonNegativeFloat = 0.01  # weight of L_llike against the adversarial terms, in the decoder
+    gamma: NonNegativeFloat = 0.1  # weight of L_llike against the adversarial terms, in the decoder
     kl_weight: NonNegativeFloat = 0.1  # weight of L_prior against L_llike, in the encoder
     label_smoothing: float = Field(default=0.1, ge=0, lt=0.5)  # real images are called real with 1 − this
 
@@ -110,4 +110,4 @@ class Model(GenerativeModel):
         return self._decode(noise.normal(n, self.config.latent))
 
 
-OPTIMIZER = OptimizerConfig(learning_rate=1e-3, betas=(0.5, 0.999))
+OPTIMIZER = OptimizerConfig(learning_rate=2e-3, betas=(0.5, 0.999))
