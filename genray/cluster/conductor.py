@@ -128,8 +128,8 @@ class ModelQueue:
     def status(self) -> Status:
         study, best = self.study, self.study.best()
         names = [f"finalist_{k}" for k in range(self._sweep.finalists.seeds)]
-        waiting = {job.name for job in self._finalists or []} | self.running.keys()
-        ended = [name for name in names if name not in waiting] if self._finalists is not None and best else []
+        left = {job.name for job in self._finalists_left()} | self.running.keys() if study.finished else set(names)
+        ended = [name for name in names if name not in left] if best else []
         failed = [name for name in ended if name in self.failed_finalists]
         return Status(
             model=study.model,

@@ -33,7 +33,7 @@ def run(space: Sweep, out: Path, dataset: Dataset, address: str | None, progress
     """Does what the sweep's folder lacks."""
     optuna.logging.set_verbosity(optuna.logging.INFO if verbose else optuna.logging.ERROR)
     experiment = space.first_experiment(space.models[0])
-    with resources.connected(address, data_bytes=_size(dataset), verbose=verbose):
+    with resources.connected(address, data_bytes=_size(dataset), verbose=verbose), _terminated_like_interrupted():
         lanes = resources.count_lanes(experiment, space.lanes)
         with folder.opened(out, space) as storage:
             conductor = Conductor(space, storage, out, lanes=lanes)
@@ -66,8 +66,7 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
             verbose=2 if verbose else 0,
         ),
     )
-    with _terminated_like_interrupted():
-        tuner.fit()
+    tuner.fit()
     progress.update(force=True)
     progress.end()
     if not conductor.finished:  # Tune ends its loop on Ctrl-C, and returns

@@ -44,6 +44,7 @@ def play(
     lanes: int = 1,
     ends: float = math.inf,
     resume: bool = False,
+    faulty: tuple[str, ...] = (),
 ) -> list[str]:
     """Plays a sweep, all lanes at the same pace, until `ends` rows were told. Returns runs in their order."""
     order: list[str] = []
@@ -64,6 +65,9 @@ def play(
             if told >= ends:
                 return order
             told += 1
+            if job.run in faulty:
+                conductor.fail(job.run, "the loss is not finite")
+                continue
             row = {"epoch": epoch, "validation/frechet": score(job, epoch), "train_seconds": float(epoch)}
             if not conductor.report(job.run, row):
                 continue
@@ -170,6 +174,18 @@ def test_a_model_whose_trials_all_fail_has_no_finalists_and_the_others_go_on(tmp
         _, gan = Conductor(Sweep.parse(TREE), storage, tmp_path / "out", lanes=1).status()
     assert (gan.failed, gan.finalists) == (6, 0)
     assert "not finite" in gan.note
+
+
+def test_a_finalist_that_fails_is_noted_and_not_tried_again(tmp_path: Path) -> None:
+    sweep, out = Sweep.parse(TREE | {"models": ["vae"]}), tmp_path / "out"
+    play(sweep, out, faulty=("vae/finalist_0", "vae/trial_0001"))
+    assert [trial.state == TrialState.FAIL for trial in trials(out)] == [False, True, False, False, False, False]
+    assert play(sweep, out, resume=True) == []
+    with folder.opened(out, sweep) as storage:
+        [vae] = Conductor(sweep, storage, out, lanes=1).status()
+        attributes = optuna.load_study(study_name="vae", storage=storage).user_attrs
+    assert attributes["failed_finalists"] == {"finalist_0": "the loss is not finite"}
+    assert (vae.finalists_done, vae.finalists_failed) == (1, 1)
 
 
 def test_more_trials_replace_finalists_that_are_beaten_and_keep_their_folders(tmp_path: Path) -> None:
