@@ -35,7 +35,17 @@ class Objective(Strict):
     """What is searched for, on the validation split: a score, or `train_seconds`."""
 
     metric: str
-    mode: Literal["min", "max"] = "min"
+    mode: Literal["min", "max"]  # where it is left out, the end at which the score is good
+
+    @model_validator(mode="before")
+    @classmethod
+    def _good_end(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "mode" in value:
+            return value
+        score = metrics.scores().get(str(value.get("metric")))
+        if score is not None and score.better == "none":
+            raise ValueError(f"{value['metric']} is good at neither end of its scale; set mode to min or max")
+        return {**value, "mode": "max" if score is not None and score.better == "higher" else "min"}
 
     @property
     def key(self) -> str:
@@ -119,7 +129,7 @@ class Sweep(Strict):
         tuple[Objective, ...],
         Field(min_length=1, max_length=2),
         BeforeValidator(lambda value: [value] if isinstance(value, Mapping | Objective) else value),
-    ] = (Objective(metric="frechet"),)
+    ] = (Objective(metric="frechet", mode="min"),)
     trials: PositiveInt | None = None  # a model; None, with the grid sampler: the whole grid
     optuna: Optuna = Optuna()
     scheduler: Annotated[Scheduler | None, BeforeValidator(_scheduler_or_none)] = None

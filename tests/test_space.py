@@ -48,6 +48,7 @@ def test_there_is_one_search_space_a_model_and_the_three_named_ones() -> None:
         ({"scheduler": "asah"}, "did you mean 'asha"),
         ({"objective": {"metric": "frechett"}}, "did you mean 'frechet'"),
         ({"objective": {"metric": "frechet", "mode": "low"}}, "'min' or 'max'"),
+        ({"objective": {"metric": "class_entropy"}}, "set mode to min or max"),
         ({"experiment": {"metrics": ["frechet"]}, "objective": {"metric": "precision"}}, "no metric of the experiment"),
         ({"experiment": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"experiment": {"model": {"name": "vae"}}}, "named under `models`"),
@@ -125,6 +126,11 @@ def test_values_are_set_over_the_file(tmp_path: Path) -> None:
     assert sweep.experiment_of("vae", {}).optimizer.learning_rate == 0.1
     assert list(sweep.space("vae")) == ["model.hidden", "model.kl_weight"]
     assert sweep.first_experiment("gan").model.hidden == 64
+
+
+@pytest.mark.parametrize(("metric", "mode"), [("frechet", "min"), ("recall", "max"), ("train_seconds", "min")])
+def test_an_objective_is_sought_at_its_good_end(metric: str, mode: str) -> None:
+    assert Sweep.parse(TREE | {"objective": {"metric": metric}}).objective[0].mode == mode
 
 
 def test_finalists_get_seeds_that_no_trial_can_have() -> None:
