@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import shutil
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -109,4 +110,6 @@ def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
     from genray.report import tables
 
     Console(soft_wrap=not sys.stdout.isatty()).print("", tables.terminal(comparison), "")
-    print(table([("page", str(page / "index.html")), ("curves", f"{tool('tensorboard')} --logdir {page.parent}")]))
+    places = [str(page.absolute()), *(run for row in comparison["rows"] for run in row["runs"])]
+    logs = os.path.relpath(os.path.commonpath(places))  # the folder that holds the runs and the final table
+    print(table([("page", str(page / "index.html")), ("curves", f"{tool('tensorboard')} --logdir {logs}")]))

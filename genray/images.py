@@ -15,6 +15,7 @@ from genray.files import write_bytes
 
 # N images, C channels (1 or 3), H height, W width
 
+GREY = 80  # between images: black would run digits on black ground together
 SMALLEST_SIDE = 32  # pixels; smaller images are enlarged by whole factors, so that 8 x 8 digits can be seen
 
 
@@ -31,12 +32,12 @@ def to_float(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> T
 
 
 def grid(images: NDArray[np.uint8], columns: int = 10) -> NDArray[np.uint8]:
-    """uint8 (N, C, H, W) → one picture (H', W', C), row by row, two black pixels apart; unused places stay black."""
+    """uint8 (N, C, H, W) → one picture (H', W', C), row by row, two grey pixels apart; unused places are grey."""
     factor = -(-SMALLEST_SIDE // min(images.shape[2:]))
     images = images.repeat(factor, axis=2).repeat(factor, axis=3)
     n, channels, height, width = images.shape
     rows, gap = -(-n // columns), 2
-    picture = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.uint8)
+    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), GREY, np.uint8)
     for i, image in enumerate(images):
         top, left = i // columns * (height + gap), i % columns * (width + gap)
         picture[top : top + height, left : left + width] = image.transpose(1, 2, 0)

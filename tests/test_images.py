@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genray.images import grid, paired_grid, save_png, to_float, to_uint8
+from genray.images import GREY, grid, paired_grid, save_png, to_float, to_uint8
 
 
 def test_every_8_bit_value_survives_the_way_there_and_back() -> None:
@@ -32,8 +32,8 @@ def test_a_grid_puts_each_image_in_its_place() -> None:
     picture = grid(images, columns=2)
     assert picture.shape == (3 * 42 - 2, 2 * 35 - 2, 3)
     np.testing.assert_array_equal(picture[42:82, 35:68], images[3].transpose(1, 2, 0))
-    assert (picture[84:, 35:] == 0).all()
-    assert (picture[40:42] == 0).all()
+    assert (picture[84:, 35:] == GREY).all()
+    assert (picture[40:42] == GREY).all()
 
 
 def test_small_images_are_enlarged_by_whole_factors() -> None:

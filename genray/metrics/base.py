@@ -26,6 +26,7 @@ class Score:
     unit: str  # "" for a pure number
     summary: str
     source: str
+    error_of: str = ""  # the score whose error it is: kept in files, not compared
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,10 +128,9 @@ def evaluate_run(
 
 def _draw_pictures(run: Run, model: GenerativeModel, split: Split, device: torch.device | str) -> None:
     """Samples, real images and, where there are any, reconstructions."""
-    real = pictures.spread(split.images)
     save_png(run.samples_path, pictures.samples(model, device))
-    save_png(run.path / "real.png", grid(real))
-    if (picture := pictures.reconstructions(model, real[::2], device)) is not None:
+    save_png(run.path / "real.png", grid(pictures.spread(split.images)))
+    if (picture := pictures.reconstructions(model, pictures.spread(split.images, 30), device)) is not None:
         save_png(run.path / "reconstructions.png", picture)
 
 

@@ -14,7 +14,7 @@ MIN_IMAGES = 4  # halves of two, without which nothing is unbiased
 _SOURCE = "Bińkowski et al. 2018, arXiv:1801.01401, with an in-domain extractor in place of Inception"
 SCORES = {
     "kernel": Score("lower", "", "squared MMD of in-domain features, unbiased: 0 on average for equal sets", _SOURCE),
-    "kernel_std": Score("none", "", "standard deviation of the kernel distance over 25 subsets of the images", _SOURCE),
+    "kernel_std": Score("none", "", "its standard deviation over 25 subsets of the images", _SOURCE, error_of="kernel"),
 }
 
 

@@ -61,8 +61,9 @@ def known_scores() -> dict[str, Score]:
 
 
 def metric_names(comparison: Mapping[str, Any]) -> list[str]:
-    """Of any row: the primary one, those of all rows, those of some; at last those without a better end."""
-    counts = Counter(name for row in comparison["rows"] for name in row["metrics"])
+    """What is compared: the primary one, those of all rows, those of some; at last those without a better end."""
+    errors = {name for name, score in known_scores().items() if score.error_of}
+    counts = Counter(name for row in comparison["rows"] for name in row["metrics"] if name not in errors)
     known = list(known_scores())
 
     def rank(name: str) -> tuple[Any, ...]:
