@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import shutil
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
