@@ -67,11 +67,12 @@ class PhaseOptimizer(Strict):
 class Optimizer(PhaseOptimizer):
     """The same for every phase, and under `phases` for one."""
 
+    learning_rate_scale: PositiveFloat = 1.0  # multiplies the phases' own rates, which differ between models
     phases: dict[str, PhaseOptimizer] = {}
 
     def resolve(self, phase: str, own: OptimizerConfig) -> OptimizerConfig:
-        """The phase's own configuration, with what is set for all phases, then with what is set for this one."""
-        changed = own.model_dump()
+        """The phase's own configuration, scaled, with what is set for all phases, then with what is set for this one."""
+        changed = own.model_dump() | {"learning_rate": own.learning_rate * self.learning_rate_scale}
         for override in (self, self.phases.get(phase)):
             if override:
                 changed |= override.model_dump(include=set(OptimizerConfig.model_fields), exclude_none=True)

@@ -62,3 +62,6 @@ def test_a_phase_takes_the_models_values_then_the_experiments_then_its_own() -> 
     assert override.resolve("generator", own) == OptimizerConfig(learning_rate=2e-4, betas=(0.5, 0.99), clip_norm=1.0)
     assert override.resolve("discriminator", own) == OptimizerConfig(learning_rate=2e-4, betas=(0.5, 0.99))
     assert Optimizer().resolve("generator", own) == own
+    scaled = Optimizer(learning_rate_scale=3, phases={"generator": PhaseOptimizer(learning_rate=1e-2)})
+    assert scaled.resolve("discriminator", own).learning_rate == pytest.approx(3e-4)
+    assert scaled.resolve("generator", own).learning_rate == 1e-2  # what is set is meant
