@@ -43,7 +43,7 @@ class Gaussian(Likelihood):
 
 def unit_interval(images: Tensor) -> Tensor:
     """[-1, 1] → [0, 1]."""
-    return 0.5 * images + 0.5
+    return (images + 1.0).mul_(0.5)
 
 
 def mean_image(logits: Tensor) -> Tensor:

@@ -38,10 +38,11 @@ class _BernoulliNll(torch.autograd.Function):
 
     @staticmethod
     def forward(logits: Tensor, pixels: Tensor) -> Tensor:
-        # softplus(l) = max(l, 0) - ln σ(|l|), where σ >= 1/2 cannot underflow
-        softplus = logits.relu().sum(1) - logits.abs().sigmoid_().log_().sum(1)
-        match: Tensor = torch.linalg.vecdot(logits, pixels)
-        return softplus - match
+        # softplus(l) = (l + |l|) / 2 - ln σ(|l|), where σ >= 1/2 cannot underflow
+        magnitude = logits.abs()
+        linear = 0.5 * (logits.sum(1) + magnitude.sum(1))
+        match = torch.bmm(logits.unsqueeze(1), pixels.unsqueeze(2)).flatten()
+        return linear - magnitude.sigmoid_().log_().sum(1) - match
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -51,7 +52,7 @@ class _BernoulliNll(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         logits: Tensor
         logits, pixels = ctx.saved_tensors
-        return (logits.sigmoid() - pixels) * gradient.unsqueeze(1), None
+        return logits.sigmoid().sub_(pixels).mul_(gradient.unsqueeze(1)), None
 
 
 def gaussian_nll_nats(x: Tensor, mean: Tensor, log_sigma: Tensor) -> Tensor:
