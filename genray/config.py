@@ -71,7 +71,7 @@ class Optimizer(PhaseOptimizer):
     phases: dict[str, PhaseOptimizer] = {}
 
     def resolve(self, phase: str, own: OptimizerConfig) -> OptimizerConfig:
-        """The phase's own configuration, scaled, with what is set for all phases, then with what is set for this one."""
+        """The phase's own configuration, scaled, then what is set for all phases, then what is set for this one."""
         changed = own.model_dump() | {"learning_rate": own.learning_rate * self.learning_rate_scale}
         for override in (self, self.phases.get(phase)):
             if override:
@@ -93,7 +93,7 @@ class Resources(Strict):
     """Of one worker. A fraction of a GPU shares it."""
 
     cpu: PositiveFloat = 1
-    gpu: NonNegativeFloat = 0
+    gpu: NonNegativeFloat | None = None  # None: one where there is one
 
 
 def _load_model_config(value: object) -> object:
@@ -138,8 +138,8 @@ class Experiment(Strict):
         return self
 
     def differences(self, other: Experiment) -> list[str]:
-        """Dotted keys in which the two differ."""
-        mine, theirs = flatten(self.plain()), flatten(other.plain())
+        """Dotted keys in which the two differ, but for `resources`: a run may go on where there are others."""
+        mine, theirs = (flatten(e.model_dump(mode="json", exclude={"resources"})) for e in (self, other))
         return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
 
 

@@ -33,7 +33,7 @@ def train(
     tell(f"reading {experiment.dataset}")
     data = datasets.load(experiment.dataset, image_size=experiment.image_size).training_data
     preflight.check_experiment(experiment, data)
-    device = _device(experiment, tell)
+    device = _device(experiment)
     run = create_run(out, experiment, resume=resume)
     tell("looking for the feature network of the metrics, which is trained once a dataset")
     judge = make_judge(extractor_for(data), data.validation, experiment.metrics, experiment.num_samples)
@@ -68,8 +68,8 @@ def evaluate(path: Path | str, *, tell: Tell = lambda text: None) -> dict[str, A
     return evaluate_run(run, judge, floor(judge, data.train), data)
 
 
-def _device(experiment: Experiment, tell: Tell) -> torch.device:
-    """A GPU that is asked for and not there is refused, not replaced; one that is there and not used is named."""
+def _device(experiment: Experiment) -> torch.device:
+    """A GPU that is asked for and not there is refused, not replaced."""
     from genray.train.distributed import pick_device
 
     device = pick_device(experiment.resources.gpu)
@@ -77,6 +77,4 @@ def _device(experiment: Experiment, tell: Tell) -> torch.device:
         raise UserError(
             f"resources.gpu must be 0 where no GPU is found, got {experiment.resources.gpu:g}; set resources.gpu to 0"
         )
-    if not experiment.resources.gpu and pick_device(1).type != "cpu":
-        tell("there is a GPU, which resources.gpu=1 would use")
     return device

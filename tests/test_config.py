@@ -40,6 +40,7 @@ def test_differences_are_named_by_their_dotted_keys() -> None:
     other = Experiment.parse({"model": {"name": "vae", "hidden": 19}, "seed": 1})
     assert one.differences(other) == ["model.hidden", "seed"]
     assert one.differences(one) == []
+    assert one.differences(Experiment.parse({"model": {"name": "vae"}, "resources": {"gpu": 1}})) == []
 
 
 def test_overrides_reach_any_depth_and_leave_the_original_alone() -> None:

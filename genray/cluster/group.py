@@ -24,11 +24,14 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
     data_bytes = 2 * (data.train.images.nbytes + data.validation.images.nbytes)
     with resources.connected(None, data_bytes=data_bytes, verbose=verbose):
         resources.count_lanes(run.experiment, 1)
+        gpu = resources.gpu_of(run.experiment.resources, run.experiment.workers)
+        placed = run.experiment.resources.model_copy(update={"gpu": gpu})
+        experiment = run.experiment.model_copy(update={"resources": placed})
         storage = run.path.absolute() / ".ray"
         shared = ray.put(Shared(run.path.absolute().parent, data, judge))
-        lane = GroupLane(shared, None, run.experiment, storage)
+        lane = GroupLane(shared, None, experiment, storage)
         try:
-            lane.start(Task(run.path.name, run.experiment, finalist=False))
+            lane.start(Task(run.path.name, experiment, finalist=False))
             while (event := lane.next()).kind == "row":
                 if not report(event.row):
                     break

@@ -186,7 +186,7 @@ class GroupLane(Lane):
             train_loop_config={"mailbox": self._mailbox, "shared": shared, "final": final},
             scaling_config=ScalingConfig(
                 num_workers=workers,
-                use_gpu=resources.gpu > 0,
+                use_gpu=bool(resources.gpu),
                 resources_per_worker={"CPU": resources.cpu} | ({"GPU": resources.gpu} if resources.gpu else {}),
             ),
             run_config=RunConfig(name="group", storage_path=str(storage)),

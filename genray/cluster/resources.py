@@ -12,7 +12,7 @@ import ray
 import torch
 
 from genray.cluster.environment import resolve
-from genray.config import Experiment
+from genray.config import Experiment, Resources
 from genray.errors import UserError
 
 WORKER_BYTES = 1_200_000_000  # 1.07e9 resident, measured on Linux with torch 2.15's CUDA build: most is torch itself
@@ -89,19 +89,26 @@ def _quiet(verbose: bool) -> Iterator[None]:
         yield
 
 
+def gpu_of(resources: Resources, workers: int) -> float:
+    """GPUs of one worker: what is asked for, or one where Ray has one for each worker."""
+    if resources.gpu is not None:
+        return resources.gpu
+    return float(ray.cluster_resources().get("GPU", 0) >= workers)
+
+
 def count_lanes(experiment: Experiment, wanted: int | None) -> int:
     """How many runs of this shape are done at once: as many as there are CPUs, GPUs and memory for, or `wanted`, if
     CPUs and GPUs are enough.
 
     Raises UserError for a shape that will never find room, and where each GPU is taken by others now.
     """
-    need = {"CPU": experiment.resources.cpu, "GPU": experiment.resources.gpu}
+    need = {"CPU": experiment.resources.cpu, "GPU": gpu_of(experiment.resources, experiment.workers)}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     rooms = sum(room_for(need, node) for node in nodes)
     most = rooms // experiment.workers
     if most == 0 and not _can_grow(need, experiment.workers):
         raise UserError(_why_no_room(experiment, need, nodes))
-    if experiment.resources.gpu and most and not ray.available_resources().get("GPU", 0):
+    if need["GPU"] and most and not ray.available_resources().get("GPU", 0):
         raise UserError(
             f"resources.gpu: no GPU is free of the {sum(node.get('GPU', 0) for node in nodes):g} there; "
             f"wait for the other job, or set experiment.resources.gpu to 0"

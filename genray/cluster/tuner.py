@@ -19,7 +19,7 @@ from genray.cluster.hooks import HandOut, Tell, Watch
 from genray.cluster.progress import Progress
 from genray.cluster.trainable import Given, Trial
 from genray.cluster.work import Final, Shared
-from genray.config import Experiment
+from genray.config import Experiment, with_values
 from genray.data.spec import Dataset
 from genray.metrics.evaluate import make_judge
 from genray.metrics.features import extractor_for
@@ -35,10 +35,12 @@ def run(space: Sweep, out: Path, dataset: Dataset, address: str | None, progress
     experiment = space.first_experiment(space.models[0])
     with resources.connected(address, data_bytes=_size(dataset), verbose=verbose), _terminated_like_interrupted():
         lanes = resources.count_lanes(experiment, space.lanes)
+        gpu = resources.gpu_of(experiment.resources, experiment.workers)
+        placed = space.model_copy(update={"experiment": with_values(space.experiment, {"resources.gpu": gpu})})
         with folder.opened(out, space) as storage:
-            conductor = Conductor(space, storage, out, lanes=lanes)
+            conductor = Conductor(placed, storage, out, lanes=lanes)
             if not conductor.finished:
-                _tune(space, conductor, _give(experiment, dataset, out, progress), progress, verbose)
+                _tune(placed, conductor, _give(experiment, dataset, out, progress), progress, verbose)
 
 
 def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, verbose: bool) -> None:

@@ -10,11 +10,11 @@ import torch.distributed
 from torch import Tensor
 
 
-def pick_device(gpu: float) -> torch.device:
-    """CUDA where a GPU was asked for, Apple's MPS where there is one, else the CPU."""
-    if gpu > 0 and torch.cuda.is_available():
+def pick_device(gpu: float | None) -> torch.device:
+    """CUDA, else Apple's MPS, else the CPU; with `gpu` 0 the CPU."""
+    if gpu != 0 and torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
-    if gpu > 0 and torch.backends.mps.is_available():
+    if gpu != 0 and torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
 

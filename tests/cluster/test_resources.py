@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from genray.config import Experiment
+from genray.config import Experiment, Resources
 
 pytestmark = pytest.mark.ray  # imports it
 
@@ -46,6 +46,9 @@ class Cluster:
     def nodes(self) -> list[dict[str, object]]:
         return [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": self._memory}}] * 2
 
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 16.0, "GPU": 4.0}
+
     def available_resources(self) -> dict[str, float]:
         return {"CPU": 16.0} | ({"GPU": self._free_gpus} if self._free_gpus else {})
 
@@ -87,6 +90,18 @@ def test_what_no_machine_can_hold_is_refused_unless_the_cluster_can_grow(monkeyp
         resources.count_lanes(experiment(workers=5, cpu=1, gpu=1), None)
     monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4, limits={"CPU": 64, "GPU": 8}))
     assert resources.count_lanes(experiment(workers=5, cpu=1, gpu=1), None) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "workers", "gpus"), [(None, 1, 1), (None, 4, 1), (None, 5, 0), (0, 1, 0), (0.25, 9, 0.25)]
+)
+def test_a_worker_takes_a_gpu_where_there_is_one_for_each(
+    monkeypatch: pytest.MonkeyPatch, asked: float | None, workers: int, gpus: float
+) -> None:
+    from genray.cluster import resources
+
+    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4))
+    assert resources.gpu_of(Resources(gpu=asked), workers) == gpus
 
 
 def test_gpus_that_others_hold_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
