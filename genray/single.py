@@ -54,8 +54,9 @@ def train(
 def evaluate(path: Path | str, *, tell: Tell = lambda text: None) -> dict[str, Any]:
     """Scores a run on the test split, with the floor beside it, and writes its result.json."""
     from genray.data import datasets
-    from genray.metrics.evaluate import evaluate_run, floor, make_judge
+    from genray.metrics.evaluate import evaluate_run, make_judge
     from genray.metrics.features import extractor_for
+    from genray.metrics.floor import floor
 
     run = open_run(path)
     experiment = run.experiment

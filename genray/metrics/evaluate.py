@@ -19,14 +19,11 @@ from genray.files import write_json
 from genray.images import grid, save_png, to_uint8
 from genray.metrics.base import CHUNK, Context, FeatureSet, require_images
 from genray.metrics.features import Extractor
-from genray.metrics.floor import floor
 from genray.models.base import GenerativeModel
 from genray.nn.noise import Noise
 from genray.provenance import commit, versions
 from genray.runs import Run, load
 from genray.train.distributed import pick_device
-
-__all__ = ["Judge", "draw", "evaluate_run", "evaluating", "floor", "make_judge"]
 
 # N images, C channels, H height, W width
 

@@ -12,8 +12,9 @@ from genray.config import Experiment
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault, UserError
 from genray.metrics import evaluate
-from genray.metrics.evaluate import Judge, draw, evaluate_run, floor, make_judge
+from genray.metrics.evaluate import Judge, draw, evaluate_run, make_judge
 from genray.metrics.features import Extractor
+from genray.metrics.floor import floor
 from tests.metrics.fakes import Replay, SampleOnly
 
 SAMPLE_METRICS = ("class_entropy", "frechet", "kernel", "prdc")
