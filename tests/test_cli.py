@@ -197,8 +197,10 @@ def test_ctrl_c_from_outside(tmp_path: Path) -> None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err == "genray: stopped; what was done is in run: the same command with --resume goes on from there\n"
+    said = "genray: stopped; what was done is in run: the same command with --resume goes on from there\n"
+    assert err == said
+    # Python ends itself by SIGINT where the exception passed through exec(), in a late import say. A shell shows 130.
+    assert process.returncode in (130, -signal.SIGINT)
     assert genray.runs.open_run(tmp_path / "run").history
 
 
