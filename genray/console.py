@@ -111,5 +111,6 @@ def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
 
     Console(soft_wrap=not sys.stdout.isatty()).print("", tables.terminal(comparison), "")
     places = [str(page.absolute()), *(run for row in comparison["rows"] for run in row["runs"])]
-    logs = os.path.relpath(os.path.commonpath(places))  # the folder that holds the runs and the final table
+    logs = Path(os.path.commonpath(places))  # the folder that holds the runs and the final table
+    logs = logs.relative_to(Path.cwd()) if logs.is_relative_to(Path.cwd()) else logs
     print(table([("page", str(page / "index.html")), ("curves", f"{tool('tensorboard')} --logdir {logs}")]))
