@@ -1,9 +1,7 @@
 """Pure functions that models add up to losses. Each is summed over dimensions, given for each image, and in nats."""
 
 import math
-from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,33 +24,7 @@ def bernoulli_nll_nats(logits: Tensor, pixels: Tensor) -> Tensor:
     logits, pixels: (B, ...), pixels in [0, 1]. A probability where pixels are 0 or 1; for grey pixels it is the usual
     cross-entropy, whose minimum over p is the entropy of x and not 0.
     """
-    nll_nats: Tensor = _BernoulliNll.apply(logits.flatten(1).float(), pixels.flatten(1))
-    return nll_nats
-
-
-class _BernoulliNll(torch.autograd.Function):
-    """Σ softplus(l) − x l and its gradient σ(l) − x, written out: 0.4 ms where torch's own takes 0.7 (128 MNIST images
-    on one core), a tenth of a VAE's step."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(logits: Tensor, pixels: Tensor) -> Tensor:
-        # softplus(l) = (l + |l|) / 2 - ln σ(|l|), where σ >= 1/2 cannot underflow
-        magnitude = logits.abs()
-        linear = 0.5 * (logits.sum(1) + magnitude.sum(1))
-        match = torch.bmm(logits.unsqueeze(1), pixels.unsqueeze(2)).flatten()
-        return linear - magnitude.sigmoid_().log_().sum(1) - match
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        logits: Tensor
-        logits, pixels = ctx.saved_tensors
-        return logits.sigmoid().sub_(pixels).mul_(gradient.unsqueeze(1)), None
+    return F.binary_cross_entropy_with_logits(logits, pixels, reduction="none").flatten(1).sum(1)
 
 
 def gaussian_nll_nats(x: Tensor, mean: Tensor, log_sigma: Tensor) -> Tensor:

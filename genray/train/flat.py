@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 
 class FlatModule:
-    """The parameters of one network as views into `vector`: to move the vector is to move them all. On a CPU a fused
-    Adam step over a VAE's 12 parameters takes 0.39 ms, over one vector of the same size 0.21 ms.
+    """The parameters of one network as views into `vector`: to move the vector is to move them all. Timed alone
+    on one core, a fused Adam step over a VAE's 12 parameters takes 0.39 ms, over one vector of that size 0.21 ms.
     """
 
     def __init__(self, module: nn.Module) -> None:
