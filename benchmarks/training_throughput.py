@@ -24,7 +24,7 @@ from genray.data.datasets import load
 from genray.data.spec import Dataset
 from genray.nn.blocks import Network
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer
+from genray.train.loop import Trainer, make_trainer
 
 LATENT = 20
 
@@ -32,7 +32,7 @@ LATENT = 20
 def ours(data: Dataset, hidden: int, batch_size: int) -> Trainer:
     model = {"name": "vae", "hidden": hidden, "latent": LATENT}
     experiment = Experiment.parse({"dataset": "mnist", "batch_size": batch_size, "metrics": [], "model": model})
-    return Trainer(experiment, data.training_data, Distributed.single())
+    return make_trainer(experiment, data.training_data, Distributed.single())
 
 
 class Encoder(BaseEncoder):

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from genray import metrics
 from genray.config import Experiment
@@ -40,14 +42,23 @@ def check_experiment(experiment: Experiment, data: TrainingData) -> None:
             raise UserError(f"optimizer.phases: {name!r} is no phase of {experiment.model.name}{nearest(name, known)}")
 
 
+class _AnyFeatures:
+    """In place of an extractor, which is not trained yet: whether there is a score does not depend on features."""
+
+    def features(self, images: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSet:
+        return FeatureSet(*np.random.default_rng(0).random((2, len(images), 8), dtype=np.float32))
+
+
 def _check_objective(
     score: str, name: str, model: GenerativeModel, metric_names: Iterable[str], data: TrainingData
 ) -> None:
     """Computes the score once: a metric alone knows what it needs of a model."""
     [metric] = [metric for metric in map(metrics.load, metric_names) if score in metric.SCORES]
-    split = Split(data.validation.images[:_NUM_PROBED], None)
-    features = FeatureSet(*np.random.default_rng(0).random((2, len(split), 8), dtype=np.float32))
-    context = Context(features, features, split, model.eval(), seed=0, device=torch.device("cpu"))
+    images, labels = data.validation.images[:_NUM_PROBED], data.validation.labels
+    split = Split(images, None if labels is None else labels[:_NUM_PROBED])
+    extractor = _AnyFeatures()
+    features = extractor.features(images)
+    context = Context(features, features, split, model.eval(), 0, torch.device("cpu"), extractor)
     with torch.no_grad():
         if score not in metric.compute(context):
             raise UserError(

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from genray.data.spec import Split
 from genray.errors import UserError
@@ -27,6 +28,11 @@ class Score:
     summary: str
     source: str
     error_of: str = ""  # the score whose error it is: kept in files, not compared
+
+
+class HasFeatures(Protocol):
+    def features(self, images: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSet:
+        """Of images (N, C, H, W), uint8 or floats in [-1, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,7 @@ class Context:
     model: GenerativeModel | None  # None for the floor, where real images stand in for samples
     seed: int
     device: torch.device
+    extractor: HasFeatures
 
 
 class Metric(Protocol):

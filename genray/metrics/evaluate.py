@@ -61,7 +61,7 @@ class Judge:
     ) -> dict[str, float]:
         """The values for given features, of samples or of images that stand in for them."""
         check_sizes(self.metrics, num_real=len(self.real), num_samples=len(fake))
-        context = Context(self.real, fake, self.split, model, seed, torch.device(device))
+        context = Context(self.real, fake, self.split, model, seed, torch.device(device), self.extractor)
         return {key: value for name in self.metrics for key, value in metrics.load(name).compute(context).items()}
 
 

@@ -82,11 +82,14 @@ class Model(GenerativeModel):
     def encode(self, images: Tensor) -> Tensor:
         return self.encoder(images)[:, : self.config.latent]
 
+    def decode(self, codes: Tensor) -> Tensor:
+        return mean_image(self.decoder(codes))
+
     def reconstruct(self, images: Tensor) -> Tensor:
-        return mean_image(self.decoder(self.encode(images)))
+        return self.decode(self.encode(images))
 
     def sample(self, n: int, noise: Noise, *, label: Tensor | None = None) -> Tensor:
-        return mean_image(self.decoder(self._draw_prior(n, noise)))
+        return self.decode(self._draw_prior(n, noise))
 
 
 def _deterministic(code: Tensor, noise: Noise) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genray.config import ModelConfig, OptimizerConfig
-from genray.data.spec import DataSpec
+from genray.data.spec import DataSpec, Split
 from genray.nn.noise import Noise
 
 # B images of this rank's batch, C channels, H height, W width, Z latent dimensions
@@ -54,9 +54,11 @@ class GenerativeModel(nn.Module, ABC):
     """
 
     Config: ClassVar[type[ModelConfig]]
+    takes_labels: bool = False  # whether `sample` draws images of a given label
+    looks_across_batch: bool = False  # batch statistics in a loss: several workers then give another loss than one
 
     def __init__(self, config: ModelConfig, spec: DataSpec) -> None:
-        """Makes the networks, for images of `spec`."""
+        """Makes the networks, for images of `spec`. Raises UserError for a spec that the model cannot serve."""
         super().__init__()
 
     @abstractmethod
@@ -67,14 +69,27 @@ class GenerativeModel(nn.Module, ABC):
     def sample(self, n: int, noise: Noise, *, label: Tensor | None = None) -> Tensor:
         """n images (n, C, H, W) in [-1, 1], without dropout."""
 
+    def observe(self, train: Split) -> None:
+        """Told once, before training. A model may keep in its buffers what it samples from, such as labels."""
+
     def set_progress(self, progress: Progress) -> None:
-        """Schedules (a warm-up, growth). Nothing by default."""
+        """Schedules (a warm-up, growth) and power iterations, before each step. Nothing by default."""
+
+    def begins_anew(self, progress: Progress) -> bool:
+        """Whether the optimizers forget their moments before this step, as after growth. Of `progress` alone."""
+        return False
 
 
 @runtime_checkable
 class HasEncoder(Protocol):
     def encode(self, images: Tensor) -> Tensor:
         """Codes (B, Z) of images (B, C, H, W): the posterior's mean where there is a posterior."""
+
+
+@runtime_checkable
+class HasDecoder(Protocol):
+    def decode(self, codes: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] of codes (B, Z), which may lie anywhere: without noise."""
 
 
 @runtime_checkable
@@ -87,6 +102,29 @@ class Reconstructs(Protocol):
 class HasLikelihood(Protocol):
     def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
         """Lower bound (B,) on ln p(x) of each image [nats], with KL weight 1 and without dropout."""
+
+
+@runtime_checkable
+class HasConditionalLikelihood(Protocol):
+    def conditional_elbo_nats(self, batch: Batch, noise: Noise) -> Tensor:
+        """Lower bound (B,) on ln p(x₂|x₁) [nats], x₁ and x₂ being what the model makes of the batch."""
+
+
+@runtime_checkable
+class HasJointLikelihood(Protocol):
+    def joint_elbo_nats(self, batch: Batch, noise: Noise) -> Tensor:
+        """Lower bound (B,) on ln p(x₁, x₂) [nats]."""
+
+
+@runtime_checkable
+class Completes(Protocol):
+    completes: bool  # whether this configuration does
+
+    def masks(self, n: int, noise: Noise) -> Tensor:
+        """Which pixels are given: bool (n, 1, H, W), of the kind that the model was trained on."""
+
+    def complete(self, images: Tensor, masks: Tensor, noise: Noise) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] with their given pixels kept and the others drawn from p(x₂|x₁)."""
 
 
 def build(config: ModelConfig, spec: DataSpec, seed: int) -> GenerativeModel:

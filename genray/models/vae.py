@@ -62,12 +62,15 @@ class Model(GenerativeModel):
     def encode(self, images: Tensor) -> Tensor:
         return self.encoder(images)[:, : self.config.latent]
 
+    def decode(self, codes: Tensor) -> Tensor:
+        return mean_image(self.decoder(codes))
+
     def reconstruct(self, images: Tensor) -> Tensor:
-        return mean_image(self.decoder(self.encode(images)))
+        return self.decode(self.encode(images))
 
     def sample(self, n: int, noise: Noise, *, label: Tensor | None = None) -> Tensor:
         """Means of p(x|z), z drawn from the prior."""
-        return mean_image(self.decoder(noise.normal(n, self.config.latent)))
+        return self.decode(noise.normal(n, self.config.latent))
 
     def set_progress(self, progress: Progress) -> None:
         if self.config.kl_warmup_epochs:

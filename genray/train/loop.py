@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -16,7 +16,7 @@ from genray.config import Experiment
 from genray.data.batches import Batches
 from genray.data.spec import TrainingData
 from genray.errors import Fault, UserError, nearest
-from genray.models.base import Loss, Phase, Progress, build
+from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress, build
 from genray.nn.noise import Noise
 from genray.runs import Row, Run
 from genray.train import checkpoint
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 class Outcome:
     row: Row  # the last one that was evaluated
     stopped: bool  # before its last epoch, because `report` said so
+
+
+class BatchSource(Protocol):
+    """`Batches` of images, or draws of a known density."""
+
+    steps_per_epoch: int
+
+    def __getitem__(self, step: int) -> Batch: ...
 
 
 class PhaseRunner:
@@ -61,7 +69,8 @@ class PhaseRunner:
                 for p in network.parameters:
                     p.requires_grad_(moves)
         loss = loss_of()
-        gradients = iter(torch.autograd.grad(loss.total, self._parameters))
+        # parameters of levels that are still to grow get zeros
+        gradients = iter(torch.autograd.grad(loss.total, self._parameters, allow_unused=True, materialize_grads=True))
         vectors = [network.take_gradients(gradients) for network in self._moved]
         distributed.average(vectors)
         if self._clip_norm is not None:
@@ -69,9 +78,15 @@ class PhaseRunner:
         self.optimizer.step()
         self._losses.append((step, Loss(loss.total.detach(), loss.terms)))
 
+    def forget(self) -> None:
+        """The optimizer as it was before its first step."""
+        self.optimizer.state.clear()
+
     def end_epoch(self, distributed: Distributed) -> Row:
         """Means of the loss and its terms over the epoch. The one place that waits for the device: a loss that was
         not finite at any step is found here, and raised with the step, phase and terms at which it began."""
+        if not self._losses:  # a phase that had no turn: fewer steps in an epoch than from one to the next
+            return {}
         steps = [step for step, _ in self._losses]
         names = ["loss", *self._losses[0][1].terms]
         values = torch.stack([value for _, loss in self._losses for value in (loss.total, *loss.terms.values())])
@@ -93,17 +108,12 @@ class PhaseRunner:
 class Trainer:
     """A run in progress: model, optimizers, averaged weights and how far they are."""
 
-    def __init__(self, experiment: Experiment, data: TrainingData, distributed: Distributed) -> None:
-        self.experiment, self.distributed, self.spec = experiment, distributed, data.spec
-        self._batches = Batches(
-            data.train,
-            batch_size=experiment.batch_size,
-            seed=experiment.seed,
-            device=distributed.device,
-            rank=distributed.rank,
-            world_size=distributed.world_size,
-        )
-        self.model = build(experiment.model, data.spec, experiment.seed).to(distributed.device)
+    def __init__(
+        self, experiment: Experiment, model: GenerativeModel, batches: BatchSource, distributed: Distributed
+    ) -> None:
+        """`experiment.model` and `experiment.dataset` are not looked at: what they name is given."""
+        self.experiment, self.distributed, self._batches = experiment, distributed, batches
+        self.model = model.to(distributed.device)
         networks = flatten_children(self.model)
         self.ema = Ema(self.model, networks, experiment.ema_decay)
         phases = self.model.phases()
@@ -141,7 +151,11 @@ class Trainer:
     def _train_step(self, step: int) -> None:
         experiment, place = self.experiment, self.distributed
         steps_per_epoch = self._batches.steps_per_epoch
-        self.model.set_progress(Progress(step, experiment.epochs * steps_per_epoch, steps_per_epoch))
+        progress = Progress(step, experiment.epochs * steps_per_epoch, steps_per_epoch)
+        self.model.set_progress(progress)
+        if self.model.begins_anew(progress):
+            for runner in self._phases:
+                runner.forget()
         batch = self._batches[step]
         for runner in self._phases:
             if step % runner.phase.every:
@@ -176,6 +190,21 @@ class Trainer:
             runner.optimizer.load_state_dict(state["optimizers"][runner.phase.name])
 
 
+def make_trainer(experiment: Experiment, data: TrainingData, distributed: Distributed) -> Trainer:
+    """Of a dataset's training split, with a model that has seen what it may keep of it."""
+    model = build(experiment.model, data.spec, experiment.seed)
+    model.observe(data.train)
+    batches = Batches(
+        data.train,
+        batch_size=experiment.batch_size,
+        seed=experiment.seed,
+        device=distributed.device,
+        rank=distributed.rank,
+        world_size=distributed.world_size,
+    )
+    return Trainer(experiment, model, batches, distributed)
+
+
 def train(
     experiment: Experiment,
     data: TrainingData,
@@ -190,7 +219,7 @@ def train(
     Every `evaluate_every` epochs, and at the last, rank 0 evaluates on the validation split, saves what is due and
     calls `report(row)`, which returns False to stop the run. Raises `Fault` for a loss that is not finite.
     """
-    trainer = Trainer(experiment, data, distributed)
+    trainer = make_trainer(experiment, data, distributed)
     if run.checkpoint_path.exists():
         trainer.restore(checkpoint.read(run.checkpoint_path, distributed.device)[0])
     if distributed.rank > 0:
@@ -224,7 +253,7 @@ class Evaluator:
 
     def __init__(self, trainer: Trainer, run: Run, log: RunLog, judge: Judge | None, data: TrainingData) -> None:
         self._trainer, self._run, self._log, self._judge = trainer, run, log, judge
-        self._shown = pictures.spread(data.validation.images, count=20)
+        self._shown, self._spec = pictures.spread(data.validation.images, count=20), data.spec
 
     @torch.no_grad()
     def __call__(self, row: Row) -> None:
@@ -241,4 +270,4 @@ class Evaluator:
             trainer.row = row
         self._log.row(row)
         if epoch and is_due(epoch, experiment.checkpoint_every, experiment.epochs):
-            checkpoint.save(self._run.checkpoint_path, trainer.state(), trainer.spec)
+            checkpoint.save(self._run.checkpoint_path, trainer.state(), self._spec)

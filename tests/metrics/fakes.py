@@ -19,7 +19,7 @@ def features(array: np.ndarray, probabilities: np.ndarray | None = None) -> Feat
 
 def context(real: np.ndarray, fake: np.ndarray, *, seed: int = 0, **parts: object) -> Context:
     split = Split(np.zeros((len(real), 1, 8, 8), np.uint8))
-    given = {"split": split, "model": None, "device": torch.device("cpu")} | parts
+    given = {"split": split, "model": None, "device": torch.device("cpu"), "extractor": None} | parts
     return Context(real=features(real), fake=features(fake), seed=seed, **given)
 
 

@@ -20,7 +20,7 @@ def of_model(model: object) -> Context:
 def entropy(probabilities: np.ndarray) -> float:
     x = np.zeros((len(probabilities), 2))
     fake = features(x, probabilities)
-    return class_entropy.compute(Context(features(x), fake, Split(IMAGES), None, 0, torch.device("cpu")))[
+    return class_entropy.compute(Context(features(x), fake, Split(IMAGES), None, 0, torch.device("cpu"), None))[
         "class_entropy"
     ]
 

@@ -10,7 +10,7 @@ from genray.errors import Fault, UserError
 from genray.runs import Row, Run, create_run, load, open_run
 from genray.train import checkpoint
 from genray.train.distributed import Distributed
-from genray.train.loop import Outcome, Trainer, train
+from genray.train.loop import Outcome, make_trainer, train
 from tests.train.common import experiment
 
 
@@ -99,7 +99,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_step_phase_and_terms(digits
 
 
 def test_the_step_that_is_named_is_the_first_bad_one(digits: Dataset) -> None:
-    trainer = Trainer(experiment(), digits.training_data, Distributed.single())
+    trainer = make_trainer(experiment(), digits.training_data, Distributed.single())
     for step in range(7):
         trainer._train_step(step)
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_the_step_that_is_named_is_the_first_bad_one(digits: Dataset) -> None:
 
 
 def test_gradient_clipping_bounds_what_an_sgd_like_step_sees(digits: Dataset) -> None:
-    trainer = Trainer(experiment(**{"optimizer.clip_norm": 1e-3}), digits.training_data, Distributed.single())
+    trainer = make_trainer(experiment(**{"optimizer.clip_norm": 1e-3}), digits.training_data, Distributed.single())
     trainer._train_step(0)
     [runner] = trainer._phases
     norm = torch.linalg.vector_norm(torch.cat([vector.grad for vector in runner.optimizer.param_groups[0]["params"]]))
@@ -121,7 +121,7 @@ def test_gradient_clipping_bounds_what_an_sgd_like_step_sees(digits: Dataset) ->
 def test_an_unknown_phase_is_refused_before_training(digits: Dataset) -> None:
     asked = experiment(**{"optimizer.phases": {"elbow": {"learning_rate": 1e-3}}})
     with pytest.raises(UserError, match="did you mean 'elbo'"):
-        Trainer(asked, digits.training_data, Distributed.single())
+        make_trainer(asked, digits.training_data, Distributed.single())
 
 
 def test_a_run_loads_as_the_averaged_model(digits: Dataset, tmp_path: Path) -> None:
