@@ -33,13 +33,24 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 
 
 def models() -> str:
-    """A line a model: its name, and the first sentence of its file, which is read but not imported."""
+    """A line a model: its name, and the first sentence of its file."""
     from genray import models
 
-    folder = Path(models.__path__[0])
+    return _files(models.__path__[0], models.names())
+
+
+def studies() -> str:
+    """A line a study: its name, and the first sentence of its file."""
+    from genray import studies
+
+    return _files(studies.__path__[0], studies.names())
+
+
+def _files(folder: str, names: Sequence[str]) -> str:
+    """Names and first sentences of modules, which are read but not imported."""
     rows = []
-    for name in models.names():
-        summary = ast.get_docstring(ast.parse((folder / f"{name}.py").read_text())) or ""
+    for name in names:
+        summary = ast.get_docstring(ast.parse(Path(folder, f"{name}.py").read_text())) or ""
         rows.append((name, summary.splitlines()[0] if summary else ""))
     return table(rows)
 
@@ -81,7 +92,7 @@ def trained(run: Run) -> str:
     genray = tool("genray")
     return table(
         [
-            ("samples", str(run.samples_path)),
+            ("samples", str(run.picture_path("samples"))),
             ("curves", f"{tool('tensorboard')} --logdir {run.path}"),
             ("more samples", f"{genray} sample {run.path} --num 1000 --out samples.npz"),
             ("score on test", f"{genray} evaluate {run.path}"),
@@ -114,3 +125,17 @@ def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
     logs = Path(os.path.commonpath(places))  # the folder that holds the runs and the final table
     logs = logs.relative_to(Path.cwd()) if logs.is_relative_to(Path.cwd()) else logs
     print(table([("page", str(page / "index.html")), ("curves", f"{tool('tensorboard')} --logdir {logs}")]))
+
+
+def show_study(study: Mapping[str, Any], folder: Path) -> None:
+    """What was found, which claims hold, the tables, and where the page lies."""
+    from genray.report.study import VERDICTS
+
+    print("\n".join(study["summary"]))
+    for check in study["checks"]:
+        print(f"\n{VERDICTS[check['holds']]}: {check['claim']}\n  {check['found']}")
+    for shown in study["tables"]:
+        print(f"\n{shown['title']}\n{table([shown['columns'], *shown['rows']])}")
+        if shown["note"]:
+            print(shown["note"])
+    print(f"\npage  {folder / 'index.html'}")

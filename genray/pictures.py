@@ -1,18 +1,55 @@
-"""The pictures of a model that a run keeps: samples, and reconstructions below their originals."""
+"""The pictures that a run keeps of its model, by name: in TensorBoard at each evaluation, as files, and on the page.
+
+To add one: a function from `Shown` to a picture, or to None where the model has none, and a line in PICTURES.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from genray.data.spec import Split
 from genray.images import grid, paired_grid, to_float, to_uint8
 from genray.models.base import GenerativeModel, Reconstructs
 from genray.nn.noise import Noise
 
+# N images, C channels, H height, W width
+
 NUM_SHOWN = 100  # images in a picture
+NUM_RECONSTRUCTED = 30
 
 Picture = NDArray[np.uint8]  # (H, W, C)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a picture is made of: a model, and real images that it was not trained on."""
+
+    model: GenerativeModel
+    split: Split
+    device: torch.device | str
+
+    def real(self, count: int) -> Tensor:
+        """`count` images (N, C, H, W) in [-1, 1], the same ones at every call."""
+        return to_float(spread(self.split.images, count), self.device)
+
+    def noise(self) -> Noise:
+        """The same draws at every call, so that pictures of one run show how an image changes."""
+        return Noise("shown", device=self.device)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`draw` makes the picture, or None where the model cannot; the page shows it under `title` with `caption`."""
+
+    draw: Callable[[Shown], Picture | None]
+    title: str
+    caption: str
 
 
 def spread(images: NDArray[np.uint8], count: int = NUM_SHOWN) -> NDArray[np.uint8]:
@@ -21,15 +58,31 @@ def spread(images: NDArray[np.uint8], count: int = NUM_SHOWN) -> NDArray[np.uint
     return picked
 
 
-@torch.no_grad()
-def samples(model: GenerativeModel, device: torch.device | str) -> Picture:
-    """The same draws of the latents at every call, so that pictures of one run show how an image changes."""
-    return grid(to_uint8(model.sample(NUM_SHOWN, Noise("shown", device=device))))
+def samples(shown: Shown) -> Picture:
+    return grid(to_uint8(shown.model.sample(NUM_SHOWN, shown.noise())))
 
 
-@torch.no_grad()
-def reconstructions(model: GenerativeModel, images: NDArray[np.uint8], device: torch.device | str) -> Picture | None:
-    """Rows of originals (N, C, H, W), each over the row of what the model makes of them; None where it cannot."""
-    if not isinstance(model, Reconstructs):
+def reconstructions(shown: Shown) -> Picture | None:
+    """Rows of real images, each over the row of what the model makes of them."""
+    if not isinstance(shown.model, Reconstructs):
         return None
-    return paired_grid(images, to_uint8(model.reconstruct(to_float(images, device))))
+    real = shown.real(NUM_RECONSTRUCTED)
+    return paired_grid(to_uint8(real), to_uint8(shown.model.reconstruct(real)))
+
+
+# in the order in which the page shows them
+PICTURES: dict[str, Kind] = {
+    "samples": Kind(samples, "Samples", "Drawn by the model"),
+    "reconstructions": Kind(
+        reconstructions,
+        "Reconstructions",
+        "Rows in pairs: test images above, what the model makes of their codes below",
+    ),
+}
+
+
+@torch.no_grad()
+def draw_all(shown: Shown) -> dict[str, Picture]:
+    """Every picture that the model has, by name."""
+    drawn = {name: kind.draw(shown) for name, kind in PICTURES.items()}
+    return {name: picture for name, picture in drawn.items() if picture is not None}

@@ -3,7 +3,7 @@
 experiment.yaml   what was asked for
 metrics.jsonl     a row an epoch
 checkpoint/       state.pt, to go on from and to sample from
-samples.png       images of the last evaluation
+samples.png       and the other pictures of genray/pictures.py, of the last evaluation
 result.json       scores on the test split, once it was evaluated
 """
 
@@ -39,9 +39,8 @@ class Run:
     def checkpoint_path(self) -> Path:
         return self.path / "checkpoint" / "state.pt"
 
-    @property
-    def samples_path(self) -> Path:
-        return self.path / "samples.png"
+    def picture_path(self, name: str) -> Path:
+        return self.path / f"{name}.png"
 
     @property
     def result_path(self) -> Path:

@@ -94,8 +94,8 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Scores a run's averaged weights by a judge over the test split, and returns what it writes to result.json.
 
-    Also draws samples.png, real.png and, of models that reconstruct, reconstructions.png. `device` is by default the
-    one that the run's resources ask for. result.json counts in `test_reads` how often the test split was scored.
+    Also draws real.png and the pictures that the model has. `device` is by default the one that the run's resources ask
+    for. result.json counts in `test_reads` how often the test split was scored.
     """
     experiment, history = run.experiment, run.history
     device = device or pick_device(experiment.resources.gpu)
@@ -124,11 +124,10 @@ def evaluate_run(
 
 
 def _draw_pictures(run: Run, model: GenerativeModel, split: Split, device: torch.device | str) -> None:
-    """Samples, real images and, where there are any, reconstructions."""
-    save_png(run.samples_path, pictures.samples(model, device))
-    save_png(run.path / "real.png", grid(pictures.spread(split.images)))
-    if (picture := pictures.reconstructions(model, pictures.spread(split.images, 30), device)) is not None:
-        save_png(run.path / "reconstructions.png", picture)
+    """Of the model, and of real images beside it."""
+    drawn = pictures.draw_all(pictures.Shown(model, split, device))
+    for name, picture in (drawn | {"real": grid(pictures.spread(split.images))}).items():
+        save_png(run.picture_path(name), picture)
 
 
 def _describe(device: torch.device | str) -> str:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
-from genray import files, pictures
+from genray import files
 from genray.config import flatten
 from genray.images import save_png
-from genray.models.base import GenerativeModel
+from genray.pictures import Picture
 from genray.runs import Row, Run
 
 
@@ -46,13 +44,11 @@ class RunLog:
         if row["epoch"] == 0:
             self._hparams(scalars)
 
-    def pictures(self, model: GenerativeModel, real: NDArray[np.uint8], device: torch.device, epoch: int) -> None:
-        """Samples, and reconstructions of `real` images (N, C, H, W)."""
-        samples = pictures.samples(model, device)
-        save_png(self._run.samples_path, samples)
-        self._writer.add_image("samples", samples, epoch, dataformats="HWC")
-        if (picture := pictures.reconstructions(model, real, device)) is not None:
-            self._writer.add_image("reconstructions", picture, epoch, dataformats="HWC")
+    def pictures(self, drawn: Mapping[str, Picture], epoch: int) -> None:
+        """Each picture in TensorBoard, where it can be followed over epochs, and as a file of the latest."""
+        for name, picture in drawn.items():
+            save_png(self._run.picture_path(name), picture)
+            self._writer.add_image(name, picture, epoch, dataformats="HWC")
 
     def _hparams(self, scalars: Row) -> None:
         """The experiment beside its scores. TensorBoard takes them from the scalars of the same names, whose last

@@ -253,7 +253,7 @@ class Evaluator:
 
     def __init__(self, trainer: Trainer, run: Run, log: RunLog, judge: Judge | None, data: TrainingData) -> None:
         self._trainer, self._run, self._log, self._judge = trainer, run, log, judge
-        self._shown, self._spec = pictures.spread(data.validation.images, count=20), data.spec
+        self._data = data
 
     @torch.no_grad()
     def __call__(self, row: Row) -> None:
@@ -266,8 +266,9 @@ class Evaluator:
                 device = trainer.distributed.device
                 scores = self._judge.score(model, seed=experiment.seed, device=device)
                 row |= {f"validation/{name}": value for name, value in scores.items()}
-            self._log.pictures(model, self._shown, trainer.distributed.device, epoch)
+            shown = pictures.Shown(model, self._data.validation, trainer.distributed.device)
+            self._log.pictures(pictures.draw_all(shown), epoch)
             trainer.row = row
         self._log.row(row)
         if epoch and is_due(epoch, experiment.checkpoint_every, experiment.epochs):
-            checkpoint.save(self._run.checkpoint_path, trainer.state(), self._spec)
+            checkpoint.save(self._run.checkpoint_path, trainer.state(), self._data.spec)
