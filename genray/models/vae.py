@@ -9,17 +9,18 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from genray.config import ModelConfig, OptimizerConfig
+from genray.config import OptimizerConfig
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.blocks import image_to_vector, vector_to_image
-from genray.nn.codes import reparameterize
+from genray.nn.elbo import ELBOConfig, log_likelihood_of, terms_nats
+from genray.nn.estimators import Function
 from genray.nn.likelihoods import Bernoulli, Gaussian, mean_image
-from genray.nn.losses import gaussian_kl_nats
 from genray.nn.noise import Noise
+from genray.nn.posteriors import DiagonalGaussian
 
 
-class VAEConfig(ModelConfig):
+class VAEConfig(ELBOConfig):
     name: Literal["vae"] = "vae"
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     sigma: PositiveFloat | Literal["learned"] = "learned"  # of the Gaussian likelihood, for pixels in [0, 1]
@@ -43,21 +44,26 @@ class Model(GenerativeModel):
         return (Phase("elbo", ("encoder", "decoder", "likelihood"), self.loss, OPTIMIZER),)
 
     def loss(self, batch: Batch, noise: Noise) -> Loss:
-        """−E_q[ln p(x|z)] + weight · KL(q(z|x) ‖ p(z)), one z for each image."""
-        nll_nats, kl_nats = (nats.mean() for nats in self._bound_nats(batch["image"], noise, dropout_noise=noise))
+        """−E_q[ln p(x|z)] + weight · KL(q(z|x) ‖ p(z)), with the gradient that `estimator` gives."""
+        x = batch["image"]
+        q = self.posterior(x, noise)
+        nll_nats, kl_nats = (nats.mean() for nats in terms_nats(self.config, q, self.log_likelihood(x, noise), noise))
         total = nll_nats + self.kl_weight * kl_nats
         return Loss(total, {"nll_nats": nll_nats.detach(), "kl_nats": kl_nats.detach()})
 
     def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
         """Lower bound (B,) on ln p(x), x in [0, 1] per pixel value: a density with the Gaussian likelihood [nats]."""
-        nll_nats, kl_nats = self._bound_nats(images, noise, dropout_noise=None)
-        return -nll_nats - kl_nats
+        q = self.posterior(images)
+        return self.log_likelihood(images)(q.rsample(1, noise))[0] - q.kl_nats()
 
-    def _bound_nats(self, images: Tensor, noise: Noise, dropout_noise: Noise | None) -> tuple[Tensor, Tensor]:
-        """−ln p(x|z) and KL (B,) of each image, z drawn from q(z|x)."""
-        mu, logvar = self.encoder(images, dropout_noise).chunk(2, dim=1)
-        logits = self.decoder(reparameterize(mu, logvar, noise), dropout_noise)
-        return self.likelihood.nll_nats(logits, images), gaussian_kl_nats(mu, logvar)
+    def posterior(self, images: Tensor, noise: Noise | None = None) -> DiagonalGaussian:
+        """q(z|x). Without noise there is no dropout."""
+        mu, logvar = self.encoder(images, noise).chunk(2, dim=1)
+        return DiagonalGaussian(mu, logvar)
+
+    def log_likelihood(self, images: Tensor, noise: Noise | None = None) -> Function:
+        """ln p(x|z) of draws of z, (n, B, Z) → (n, B)."""
+        return log_likelihood_of(images, self.decoder, self.likelihood, noise)
 
     def encode(self, images: Tensor) -> Tensor:
         return self.encoder(images)[:, : self.config.latent]
