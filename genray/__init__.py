@@ -11,6 +11,7 @@ What the command line does, from Python:
 
     genray.sweep("search_spaces/quickstart.yaml", out="runs/quickstart")
     comparison = genray.compare(["runs/quickstart"])
+    answer = genray.study("optimal_discriminator", out="runs/discriminator")
 
 Wrong input raises `genray.UserError`, a run that cannot go on `genray.Fault`: one line that says what to do. Nothing
 heavy is imported before it is used.
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from genray.runs import Row, Run
     from genray.space import Sweep
 
-__all__ = ["Fault", "UserError", "__version__", "compare", "evaluate", "load", "sample", "sweep", "train"]
+__all__ = ["Fault", "UserError", "__version__", "compare", "evaluate", "load", "sample", "study", "sweep", "train"]
 
 __version__ = "0.1.0"
 
@@ -119,3 +120,22 @@ def compare(runs: Sequence[PathLike], *, out: PathLike | None = None) -> dict[st
     from genray import arguments, report
 
     return report.compare([Path(run) for run in runs], out or arguments.page_folder(runs))
+
+
+def study(
+    name: str,
+    *,
+    out: PathLike | None = None,
+    budget: str = "quick",
+    resume: bool = False,
+    address: str | None = None,
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Answers a question of the theory, and writes index.html, study.json, study.md and figures/*.png to `out`.
+
+    `budget` is "quick" (minutes on a laptop) or "full". `out` is by default runs/<name>; `resume` goes on with what is
+    in it. Returns what study.json holds.
+    """
+    from genray.cluster.ask import ask
+
+    return ask(name, out=out or Path("runs") / name, budget=budget, resume=resume, address=address, verbose=verbose)

@@ -38,6 +38,9 @@ Seed = Annotated[int, typer.Option(help="Another seed gives other samples.")]
 File = Annotated[Path, typer.Option(metavar="FILE", help="A .png: one picture; a .npz: `images`, uint8.")]
 RunOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/MODEL-DATASET-SEED.")]
 SweepOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/NAME, by the file's `name`.")]
+StudyName = Annotated[str, typer.Argument(metavar="NAME", help="A name from `genray studies`.")]
+StudyOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/NAME.")]
+BudgetName = Annotated[str, typer.Option("--budget", metavar="quick|full", help="Minutes on a laptop, or more.")]
 PageOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: comparison, in the first folder given.")]
 
 
@@ -74,6 +77,19 @@ def datasets() -> None:
     from genray import console
 
     typer.echo(console.datasets())
+
+
+@app.command()
+def studies() -> None:
+    """Lists the studies: questions of the theory that genray answers by experiment.
+
+    \b
+    Example:
+      genray studies
+    """
+    from genray import console
+
+    typer.echo(console.studies())
 
 
 @app.command()
@@ -181,6 +197,31 @@ def sample(run: RunFolder, num: Num = 64, out: File = Path("samples.png"), seed:
     samples.check_file(out)
     samples.save(samples.draw(run, num, seed=seed), out)
     typer.echo(f"wrote {num} samples of {run} to {out}")
+
+
+@app.command()
+def study(
+    name: StudyName,
+    out: StudyOut = None,
+    budget: BudgetName = "quick",
+    resume: Resume = False,
+    address: Address = None,
+    verbose: Verbose = False,
+) -> None:
+    """Answers a question of the theory: a page with figures, tables and what held.
+
+    \b
+    Examples:
+      genray study gradient_variance
+      genray study optimal_discriminator --budget full --out runs/discriminator
+    """
+    import genray
+    from genray import console
+
+    folder = out or Path("runs") / name
+    with _resumable(folder / "study.yaml"):
+        result = genray.study(name, out=folder, budget=budget, resume=resume, address=address, verbose=verbose)
+    console.show_study(result, folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,9 +1,11 @@
 """Files that are written whole or not at all, and YAML that is read strictly."""
 
+import contextlib
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,6 +51,19 @@ def require_writable(folder: Path, what: str) -> None:
             pass
     except OSError as error:
         raise UserError(f"cannot write {what} to {folder}: {error.strerror}; give another folder with --out") from None
+
+
+@contextlib.contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """The folder while this process alone works in it; it is given back by the system when the process ends."""
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{folder} is in use by another {what} that is running; wait for it, or give another --out"
+            ) from None
+        yield
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -16,7 +16,7 @@ from genray import console, models, single
 from genray.cli import app, main
 from genray.errors import Fault
 
-COMMANDS = ("models", "datasets", "train", "sweep", "evaluate", "compare", "sample")
+COMMANDS = ("models", "datasets", "train", "sweep", "evaluate", "compare", "sample", "studies", "study")
 QUICK = ("--set", "epochs=2", "--set", "evaluate_every=1", "--set", "num_samples=64", "--set", "metrics=[frechet,prdc]")
 
 

@@ -11,7 +11,6 @@ comparison/            what came of it
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +41,7 @@ def opened(out: Path, sweep: Sweep) -> Iterator[JournalStorage]:
     """The studies' storage, while this process alone works in the folder, which `check` has allowed."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with _locked(out):
+        with files.locked(out, "sweep"):
             files.write_text(out / "sweep.yaml", sweep.to_yaml())
             _drop_half_line(out / "study.journal")
             yield JournalStorage(JournalFileBackend(str(out / "study.journal"), _SoleWriter("")))
@@ -68,18 +67,6 @@ def _check_place(out: Path, resume: bool) -> None:
         raise UserError(f"{out} is there and is not a sweep; give another folder with --out")
     elif resume:
         raise UserError(f"{out} holds no sweep to go on with; leave out --resume, or give its folder with --out")
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    with (out / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # given back by the system when the process ends
-        except BlockingIOError:
-            raise UserError(
-                f"{out} is in use by another sweep that is running; wait for it, or give another --out"
-            ) from None
-        yield
 
 
 def _check_extension(old: Sweep, new: Sweep, out: Path) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -33,7 +29,10 @@ def run(space: Sweep, out: Path, dataset: Dataset, address: str | None, progress
     """Does what the sweep's folder lacks."""
     optuna.logging.set_verbosity(optuna.logging.INFO if verbose else optuna.logging.ERROR)
     experiment = space.first_experiment(space.models[0])
-    with resources.connected(address, data_bytes=_size(dataset), verbose=verbose), _terminated_like_interrupted():
+    with (
+        resources.connected(address, data_bytes=_size(dataset), verbose=verbose),
+        resources.terminated_like_interrupted(),
+    ):
         lanes = resources.count_lanes(experiment, space.lanes)
         gpu = resources.gpu_of(experiment.resources, experiment.workers)
         placed = space.model_copy(update={"experiment": with_values(space.experiment, {"resources.gpu": gpu})})
@@ -73,19 +72,6 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
     progress.end()
     if not conductor.finished:  # Tune ends its loop on Ctrl-C, and returns
         raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """What a batch system sends before it kills ends a sweep as Ctrl-C does. Only the main thread may set signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _give(experiment: Experiment, dataset: Dataset, out: Path, progress: Progress) -> Given:

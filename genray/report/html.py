@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from genray.report import plots, tables, view, words
 from genray.report.collect import Collection
 from genray.report.comparison import metric_names
+from genray.report.templates import environment, inline
 
 
 def render(comparison: Mapping[str, Any], collection: Collection, *, paths: Sequence[Path], out: Path) -> str:
@@ -24,15 +23,8 @@ def render(comparison: Mapping[str, Any], collection: Collection, *, paths: Sequ
     curves = plots.learning_curves(groups, metric_names(comparison), looks)
     searches, figures = view.searches(collection, looks, out)
     figures |= {f"curve-{metric}": figure for metric, figure in curves.items()}
-    environment = Environment(
-        loader=PackageLoader("genray.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment.get_template("page.html").render(
+    template = environment().get_template("page.html")
+    return template.render(
         comparison=comparison,
         count=_count(comparison),
         budget=_budget(comparison["budget"]),
@@ -49,14 +41,10 @@ def render(comparison: Mapping[str, Any], collection: Collection, *, paths: Sequ
         figures=figures,
         title_of=words.title,
         counted=words.counted,
-        css=_inline("page.css"),
-        script=_inline("page.js"),
+        css=inline("page.css"),
+        script=inline("page.js"),
         plotly=Markup(get_plotlyjs()) if figures else "",  # noqa: S704  the installed package's own file
     )
-
-
-def _inline(name: str) -> Markup:
-    return Markup(resources.files("genray.report").joinpath(name).read_text(encoding="utf-8"))  # noqa: S704  our own file
 
 
 def _count(comparison: Mapping[str, Any]) -> str:

@@ -112,17 +112,17 @@ def csv(comparison: Mapping[str, Any]) -> str:
 def markdown(comparison: Mapping[str, Any]) -> str:
     """The answer in words, the table, and what to know before believing it."""
     table = grid(comparison)
-    lines = [f"# Comparison on {_plain(comparison['dataset'])}", ""]
-    lines += [f"- {_plain(verdict.sentence)}" for verdict in verdicts(comparison)]
-    lines += ["", _markdown_line(["model", *table.heads, *COST_HEADS])]
-    lines.append(_markdown_line(["---", *["---:"] * (len(table.heads) + len(COST_HEADS))]))
+    lines = [f"# Comparison on {plain(comparison['dataset'])}", ""]
+    lines += [f"- {plain(verdict.sentence)}" for verdict in verdicts(comparison)]
+    lines += ["", markdown_line(["model", *table.heads, *COST_HEADS])]
+    lines.append(markdown_line(["---", *["---:"] * (len(table.heads) + len(COST_HEADS))]))
     costs = [*[cost(row) for row in comparison["rows"]], ("", "", "")]
     for label, cells, spent in zip(table.labels, table.cells, costs, strict=True):
         texts = [f"**{cell.text}**" if cell.best else cell.marked for cell in cells]
-        lines.append(_markdown_line([_plain(label), *texts, *spent]))
-    lines += ["", f"{LEGEND[0].upper()}{LEGEND[1:]}. {_plain(protocol(comparison))}"]
+        lines.append(markdown_line([plain(label), *texts, *spent]))
+    lines += ["", f"{LEGEND[0].upper()}{LEGEND[1:]}. {plain(protocol(comparison))}"]
     if comparison["notes"]:
-        lines += ["", "Before you trust the table:", "", *[f"- {_plain(note)}" for note in comparison["notes"]]]
+        lines += ["", "Before you trust the table:", "", *[f"- {plain(note)}" for note in comparison["notes"]]]
     return "\n".join(lines) + "\n"
 
 
@@ -141,14 +141,14 @@ def protocol(comparison: Mapping[str, Any]) -> str:
     return "; ".join(parts) + "."
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that a Markdown reader shows as it is, whatever it holds."""
     for special in ("\\", "`", "*", "_", "[", "|", "#"):
         text = text.replace(special, f"\\{special}")
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split())
 
 
-def _markdown_line(cells: Sequence[str]) -> str:
+def markdown_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 

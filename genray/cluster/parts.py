@@ -1,0 +1,96 @@
+"""The folder of a study: what was found so far, which a resumed study goes on from. One process at a time works in it.
+
+study.yaml            what was asked for
+parts/NAME.json       what came of a part, written as soon as it is there
+index.html study.json study.md figures/    the answer
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from genray import files
+from genray.errors import UserError
+from genray.studies.base import Budget, Outcome, Part
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which study, and how much work it may cost."""
+
+    study: str
+    budget: Budget
+
+
+def check(out: Path, asked: Asked, *, resume: bool) -> None:
+    """Whether the study may work in this folder; changes nothing. Raises UserError."""
+    if (out / "study.yaml").exists():
+        if not resume:
+            raise UserError(
+                f"{out} holds a study already; go on with it by --resume, or give another folder with --out"
+            )
+        _check_same(files.read_yaml(out / "study.yaml"), asked, out)
+    elif out.exists() and (not out.is_dir() or any(path.name != ".lock" for path in out.iterdir())):
+        raise UserError(f"{out} is there and is not a study; give another folder with --out")
+    elif resume:
+        raise UserError(f"{out} holds no study to go on with; leave out --resume, or give its folder with --out")
+    files.require_writable(out, "the study")
+
+
+def _check_same(there: dict[str, object], asked: Asked, out: Path) -> None:
+    for key, value in vars(asked).items():
+        if there.get(key) != value:
+            raise UserError(
+                f"{out} holds a study whose {key} is {there.get(key)!r}, got {value!r}; "
+                f"give the same, or another folder with --out"
+            )
+
+
+@contextlib.contextmanager
+def opened(out: Path, asked: Asked) -> Iterator[Shelf]:
+    """The folder, while this process alone works in it, which `check` has allowed."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with files.locked(out, "study"):
+            files.write_text(out / "study.yaml", f"study: {asked.study}\nbudget: {asked.budget}\n")
+            yield Shelf(out)
+    except (PermissionError, NotADirectoryError) as error:
+        raise UserError(f"cannot write the study to {out}: {error.strerror}; give another folder with --out") from None
+
+
+class Record(NamedTuple):
+    """What came of a part."""
+
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What came of the parts, a file each."""
+
+    out: Path  # the study's folder
+
+    def keep(self, part: Part, record: Record) -> None:
+        files.write_json(self._path(part), {"arguments": dict(part.arguments), **record._asdict()})
+
+    def records(self, parts: Sequence[Part]) -> dict[str, Record]:
+        """Of those parts that were done, with the same arguments."""
+        found = {part.name: self._read(part) for part in parts}
+        return {name: record for name, record in found.items() if record is not None}
+
+    def _read(self, part: Part) -> Record | None:
+        try:
+            kept = json.loads(self._path(part).read_text())
+        except FileNotFoundError:
+            return None
+        same = kept["arguments"] == json.loads(json.dumps(dict(part.arguments)))
+        return Record(kept["outcome"], kept["seconds"]) if same else None
+
+    def _path(self, part: Part) -> Path:
+        return self.out / "parts" / f"{part.name}.json"

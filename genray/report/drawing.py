@@ -1,0 +1,48 @@
+"""Figures of studies: matplotlib without its global state, in the page's colours and type sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from genray.report.plots import DASHES, PALETTE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.edgecolor": "#8a8f98",
+    "grid.color": "#e3e6ea",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+PANEL_INCHES = (3.4, 2.8)  # of one panel, where nothing else is asked for
+
+LINES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+
+
+def panels(
+    rows: int = 1, columns: int = 1, *, size: tuple[float, float] = PANEL_INCHES, share_y: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of rows x columns panels of `size` inches each; the panels row by row."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    return figure, list(axes.flat)
+
+
+def looks(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """A colour and a dash for each name, in their order: keywords of matplotlib's `plot`."""
+    return {
+        name: {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[DASHES[i // len(PALETTE) % len(DASHES)]]}
+        for i, name in enumerate(names)
+    }

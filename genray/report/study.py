@@ -1,0 +1,119 @@
+"""A study's answer as index.html, study.json, study.md and figures/*.png."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from genray import files, provenance
+from genray.report import words
+from genray.report.pictures import data_uri
+from genray.report.tables import markdown_line, plain
+from genray.report.templates import environment, inline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+    from genray.studies.base import Answer, Budget
+
+DOTS_PER_INCH = 160  # sharp on a screen of two pixels a point
+PICTURE_BYTES = 1_000_000  # of one figure in the page; the PNGs in figures/ are as they were drawn
+VERDICTS = {True: "holds", False: "does not hold"}
+
+
+class Cost(NamedTuple):
+    parts: int
+    seconds: float  # of all parts together, on one CPU each
+
+
+def write(name: str, question: str, answer: Answer, budget: Budget, cost: Cost, out: Path) -> dict[str, Any]:
+    """Writes the answer to `out` and returns what study.json holds."""
+    for figure in answer.figures:
+        files.write_bytes(out / "figures" / f"{figure.name}.png", png(figure.drawing))
+    result = _result(name, question, answer, budget, cost)
+    files.write_json(out / "study.json", result)
+    files.write_text(out / "study.md", markdown(result))
+    files.write_text(out / "index.html", _page(result, out))
+    return result
+
+
+def png(drawing: Drawing) -> bytes:
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _result(name: str, question: str, answer: Answer, budget: Budget, cost: Cost) -> dict[str, Any]:
+    return {
+        "study": name,
+        "question": question,
+        "budget": budget,
+        "summary": list(answer.summary),
+        "checks": [check._asdict() for check in answer.checks],
+        "tables": [
+            {"title": t.title, "columns": list(t.columns), "rows": [list(row) for row in t.rows], "note": t.note}
+            for t in answer.tables
+        ],
+        "figures": [
+            {"name": f.name, "title": f.title, "caption": f.caption, "file": f"figures/{f.name}.png"}
+            for f in answer.figures
+        ],
+        "data": answer.data,
+        "cost": cost._asdict(),
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
+    }
+
+
+def _page(result: Mapping[str, Any], out: Path) -> str:
+    template = environment().get_template("study.html")
+    return template.render(
+        study=result,
+        heading=heading(result["study"]),
+        pictures={figure["name"]: data_uri(out / figure["file"], PICTURE_BYTES) for figure in result["figures"]},
+        verdicts=VERDICTS,
+        time=words.duration(result["cost"]["seconds"]),
+        counted=words.counted,
+        command=_command(result, out),
+        is_number=_is_number,
+        css=inline("page.css") + inline("study.css"),
+    )
+
+
+def heading(name: str) -> str:
+    """`optimal_discriminator` → `Optimal discriminator`"""
+    return name.replace("_", " ").capitalize()
+
+
+def _command(result: Mapping[str, Any], out: Path) -> str:
+    return f"genray study {result['study']} --budget {result['budget']} --out {shlex.quote(str(out))}"
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a table shows it flush right: `8`, `0.213 ± 0.004`, `12 of 25`, `-`."""
+    return not any(letter.isalpha() for letter in cell.replace(" of ", "").replace("e-", "").replace("e+", ""))
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The answer in words, what was claimed and found, every table and figure."""
+    lines = [f"# {plain(heading(result['study']))}", "", plain(result["question"]), ""]
+    lines += [f"- {plain(sentence)}" for sentence in result["summary"]]
+    if result["checks"]:
+        lines += ["", markdown_line(["claim", "found", "verdict"]), markdown_line(["---"] * 3)]
+        for check in result["checks"]:
+            lines.append(markdown_line([plain(check["claim"]), plain(check["found"]), VERDICTS[check["holds"]]]))
+    for table in result["tables"]:
+        lines += ["", f"## {plain(table['title'])}", "", *_table(table["columns"], table["rows"])]
+        lines += ["", plain(table["note"])] if table["note"] else []
+    for figure in result["figures"]:
+        lines += ["", f"## {plain(figure['title'])}", "", f"![{plain(figure['title'])}]({figure['file']})"]
+        lines += ["", plain(figure["caption"])]
+    return "\n".join(lines) + "\n"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    head = [markdown_line([plain(c) for c in columns]), markdown_line(["---"] * len(columns))]
+    return head + [markdown_line([plain(cell) for cell in row]) for row in rows]

@@ -1,0 +1,102 @@
+"""What a study leaves: a page that needs no network, JSON, Markdown and PNGs, all of the same numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from genray import console
+from genray.report import drawing, study
+from tests.report.test_browser import browser, contrast, luminance, show  # noqa: F401  browser is a fixture
+from tests.studies.fakes import Squares
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with a claim that holds, one that does not, a table and a figure."""
+    out = tmp_path_factory.mktemp("study")
+    squares = Squares()
+    answer = squares.answer({f"of-{n}": {"square": n * n} for n in range(12)}, "quick")
+    study.write("all_squares", squares.QUESTION, answer, "quick", study.Cost(12, 75.0), out)
+    return out
+
+
+@pytest.fixture
+def result(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "study.json").read_text())
+    return found
+
+
+def test_the_figure_is_there_as_it_was_drawn(out: Path, result: dict[str, Any]) -> None:
+    [figure] = result["figures"]
+    with Image.open(out / figure["file"]) as picture:
+        assert picture.size == (6 * study.DOTS_PER_INCH, 3 * study.DOTS_PER_INCH)
+        assert picture.convert("L").getextrema() == (0, 255)
+
+
+def test_markdown_has_every_claim_row_and_figure(out: Path, result: dict[str, Any]) -> None:
+    lines = (out / "study.md").read_text().splitlines()
+    assert lines[0] == "# All squares"
+    assert "Do squares grow &lt;faster> than their roots?" in lines
+    assert "| 4 is above 2 | 4.0 ± 0.1 | holds |" in lines
+    assert "| a \\| b &lt; c | 1 at 0.5 | does not hold |" in lines
+    rows = [line for line in lines if line.startswith("| of-")]
+    assert rows == [f"| {name} | {square} |" for name, square in result["tables"][0]["rows"]]
+    assert "![Squares by root](figures/squares.png)" in lines
+
+
+def test_terminal_shows_what_does_not_hold(
+    out: Path, result: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.show_study(result, out)
+    said = capsys.readouterr().out
+    assert said.startswith("They do, from 2 on.\n")
+    assert "does not hold: a | b < c\n  1 at 0.5\n" in said
+    assert "of-11  121\n" in said
+    assert said.endswith(f"page  {out / 'index.html'}\n")
+
+
+def test_names_keep_their_colour_and_dash_apart() -> None:
+    looks = drawing.looks([f"name {i}" for i in range(20)])
+    assert len({(look["color"], look["linestyle"]) for look in looks.values()}) == 20
+
+
+@pytest.mark.browser
+def test_page_shows_it_all_and_fetches_nothing(out: Path, result: dict[str, Any], browser: Chrome) -> None:  # noqa: F811
+    browser.get_log("browser"), browser.get_log("performance")
+    show(browser, out, width=1400)
+    assert browser.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert {url for url in urls if not url.startswith("data:")} == {(out / "index.html").as_uri()}
+    text = browser.find_element("tag name", "body").text
+    assert result["question"] in text
+    assert "1 of 2 claims hold" in text
+    cells = "return [...document.querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.innerText))"
+    assert browser.execute_script(cells) == result["tables"][0]["rows"]
+    sizes = "const i = document.querySelector('.drawing img'); return [i.naturalWidth, i.width]"
+    natural, shown = browser.execute_script(sizes)
+    assert natural == 6 * study.DOTS_PER_INCH
+    assert shown > 500
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [360, 1400])
+@pytest.mark.parametrize("dark", [False, True])
+def test_page_fits_and_is_readable(out: Path, browser: Chrome, width: int, dark: bool) -> None:  # noqa: F811
+    show(browser, out, width=width, dark=dark)
+    widths = browser.execute_script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
+    assert widths[0] == widths[1]
+    verdicts = """return [...document.querySelectorAll('.verdict')].map(
+        v => [getComputedStyle(v).backgroundColor, getComputedStyle(v).color])"""
+    for back, front in browser.execute_script(verdicts):
+        assert contrast(back, front) > 4.5
+    back = browser.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
+    assert (luminance(back) < 0.1) is dark

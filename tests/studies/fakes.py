@@ -1,0 +1,69 @@
+"""A study without any work: its parts square numbers, and can be told to fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from genray.errors import UserError
+from genray.report import drawing
+from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Table
+
+
+def square(number: float, count: str = "", failures: int = 0, seconds: float = 0.0) -> Outcome:
+    """Fails as often as told; `count` is a file that holds a line for each time that it was done."""
+    if count:
+        with Path(count).open("a") as file:
+            file.write(f"{number}\n")
+        if Path(count).read_text().split().count(str(number)) <= failures:
+            raise ArithmeticError("the square did not come out")
+    time.sleep(seconds)
+    return {"square": number * number}
+
+
+def die(seconds: float = 0.0) -> Outcome:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def lack(what: str) -> Outcome:
+    raise UserError(f"{what} is not there; download it")
+
+
+class Squares:
+    """`genray.studies.<name>` as a module would be."""
+
+    QUESTION = "Do squares grow <faster> than their roots?"
+
+    def __init__(self, *parts: Part) -> None:
+        self.work = parts
+
+    def parts(self, budget: Budget) -> Sequence[Part]:
+        return self.work
+
+    def answer(self, outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
+        squares = {name: outcome["square"] for name, outcome in outcomes.items()}
+        figure, [ax] = drawing.panels(size=(6, 3))
+        ax.plot(list(squares.values()), label="square")
+        ax.set_xlabel("root")
+        ax.legend()
+        return Answer(
+            summary=["They do, from 2 on.", "Below 1 they do not."],
+            checks=[
+                Check("4 is above 2", "4.0 ± 0.1", holds=True),
+                Check("a | b < c", "1 at 0.5", holds=False),
+            ],
+            tables=[Table("All squares", ["root", "square"], [[n, f"{s:g}"] for n, s in squares.items()], "No note.")],
+            figures=[Figure("squares", "Squares by root", "Look at the bend.", figure)],
+            data={"squares": squares},
+        )
+
+
+def install(monkeypatch: pytest.MonkeyPatch, study: Squares) -> None:
+    """Under the name `squares`."""
+    monkeypatch.setattr("genray.studies.load", lambda name: study)
