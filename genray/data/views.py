@@ -14,16 +14,19 @@ from genray.nn.noise import Noise
 # n images, C channels, H height, W width
 
 SMALLEST_BOX, LARGEST_BOX = 0.3, 0.7  # of the image's height and width, as the hidden part
+SMALLEST_SIDE = 2  # pixels: below it, a half or a box may be nothing, or all of the image
 
 
 def top_half(n: int, spec: DataSpec, noise: Noise) -> Tensor:
     """Mask (n, 1, H, W), True in the upper ⌊H/2⌋ rows."""
-    return _rows_below(spec, spec.height // 2).expand(n, 1, -1, spec.width)
+    row = torch.arange(spec.height, device=noise.device)
+    return (row < spec.height // 2)[None, None, :, None].expand(n, 1, -1, spec.width)
 
 
 def left_half(n: int, spec: DataSpec, noise: Noise) -> Tensor:
     """Mask (n, 1, H, W), True in the left ⌊W/2⌋ columns."""
-    return (torch.arange(spec.width) < spec.width // 2).expand(n, 1, spec.height, -1)
+    column = torch.arange(spec.width, device=noise.device)
+    return (column < spec.width // 2).expand(n, 1, spec.height, -1)
 
 
 def outside_box(n: int, spec: DataSpec, noise: Noise) -> Tensor:
@@ -47,8 +50,13 @@ def require_labels(what: str, spec: DataSpec) -> None:
         raise UserError(f"{what} needs a dataset with labels, and this one has none; take a part of the image")
 
 
-def _rows_below(spec: DataSpec, row: int) -> Tensor:
-    return (torch.arange(spec.height) < row)[None, None, :, None]
+def require_parts(what: str, spec: DataSpec) -> None:
+    """Refuses a view that is a part, of images too small to have one."""
+    if min(spec.height, spec.width) < SMALLEST_SIDE:
+        raise UserError(
+            f"{what} needs images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE}, "
+            f"got {spec.height} x {spec.width}; take larger images"
+        )
 
 
 def _interval(length: int, size: Tensor, place: Tensor) -> Tensor:

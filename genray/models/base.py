@@ -54,12 +54,15 @@ class GenerativeModel(nn.Module, ABC):
     """
 
     Config: ClassVar[type[ModelConfig]]
+    spec: DataSpec  # of the images
     takes_labels: bool = False  # whether `sample` draws images of a given label
+    samples_given: str = ""  # what of real images `sample` starts from, such as "the top half of training images"
     looks_across_batch: bool = False  # batch statistics in a loss: several workers then give another loss than one
 
     def __init__(self, config: ModelConfig, spec: DataSpec) -> None:
         """Makes the networks, for images of `spec`. Raises UserError for a spec that the model cannot serve."""
         super().__init__()
+        self.spec = spec
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:

@@ -62,7 +62,7 @@ def vector_to_image(config: ModelConfig, spec: DataSpec, size: int, dropout: flo
 
 def vector_to_vector(width: int, size_in: int, size_out: int, dropout: float = 0.0) -> Network:
     """(B, size_in) → (B, size_out) through two hidden layers: a discriminator of codes."""
-    return Network([_linear(size_in, width), _linear(width, width)], _linear(width, size_out, gain=1.0), dropout)
+    return Network([linear(size_in, width), linear(width, width)], linear(width, size_out, gain=1.0), dropout)
 
 
 def interleave(*parts: Tensor) -> Tensor:
@@ -79,19 +79,19 @@ def separate(x: Tensor, num_parts: int) -> tuple[Tensor, ...]:
 
 
 def _mlp_to_vector(hidden: int, spec: DataSpec, size: int, dropout: float) -> Network:
-    first = nn.Sequential(nn.Flatten(), _linear(spec.num_pixels, hidden))
-    return Network([first, _linear(hidden, hidden)], _linear(hidden, size, gain=1.0), dropout)
+    first = nn.Sequential(nn.Flatten(), linear(spec.num_pixels, hidden))
+    return Network([first, linear(hidden, hidden)], linear(hidden, size, gain=1.0), dropout)
 
 
 def _mlp_to_image(hidden: int, spec: DataSpec, size: int, dropout: float) -> Network:
-    head = nn.Sequential(_linear(hidden, spec.num_pixels, gain=1.0), nn.Unflatten(1, spec.shape))
-    return Network([_linear(size, hidden), _linear(hidden, hidden)], head, dropout)
+    head = nn.Sequential(linear(hidden, spec.num_pixels, gain=1.0), nn.Unflatten(1, spec.shape))
+    return Network([linear(size, hidden), linear(hidden, hidden)], head, dropout)
 
 
 def _conv_to_vector(hidden: int, spec: DataSpec, size: int, dropout: float) -> Network:
     sizes, channels = _pyramid(hidden, spec)
     levels = [_halve(fine, coarse) for fine, coarse in pairwise(channels)]
-    head = nn.Sequential(nn.Flatten(), _linear(channels[-1] * math.prod(sizes[-1]), size, gain=1.0))
+    head = nn.Sequential(nn.Flatten(), linear(channels[-1] * math.prod(sizes[-1]), size, gain=1.0))
     return Network(levels, head, dropout)
 
 
@@ -100,7 +100,7 @@ def _conv_to_image(hidden: int, spec: DataSpec, size: int, dropout: float) -> Ne
     sizes.reverse()
     channels.reverse()
     coarsest = (channels[0], *sizes[0])
-    first = nn.Sequential(_linear(size, math.prod(coarsest)), nn.Unflatten(1, coarsest))
+    first = nn.Sequential(linear(size, math.prod(coarsest)), nn.Unflatten(1, coarsest))
     levels = [
         _double(coarse, fine, from_size, to_size)
         for (coarse, fine), (from_size, to_size) in zip(pairwise(channels), pairwise(sizes), strict=True)
@@ -122,7 +122,7 @@ def _pyramid(hidden: int, spec: DataSpec) -> tuple[list[tuple[int, int]], list[i
     return sizes, [spec.channels, *channels[::-1]]
 
 
-def _linear(size_in: int, size_out: int, *, gain: float = HE_GAIN) -> nn.Linear:
+def linear(size_in: int, size_out: int, *, gain: float = HE_GAIN) -> nn.Linear:
     return _initialized(nn.Linear(size_in, size_out), fan_in=size_in, gain=gain)
 
 

@@ -14,15 +14,18 @@ FIRST_SIGMA = 0.2  # what a learned σ starts from: about the spread of pixels t
 
 class Likelihood(nn.Module, ABC):
     @abstractmethod
-    def nll_nats(self, logits: Tensor, images: Tensor) -> Tensor:
-        """−ln p(x|z) (B,) of each image; logits (B, C, H, W), images (B, C, H, W) in [-1, 1]."""
+    def nll_nats(self, logits: Tensor, images: Tensor, where: Tensor | None = None) -> Tensor:
+        """−ln p(x|z) (B,) of each image; logits (B, C, H, W), images (B, C, H, W) in [-1, 1].
+
+        With `where`, bool (B, 1, H, W), of the pixels where it is True alone.
+        """
 
 
 class Bernoulli(Likelihood):
     """Every pixel value is the probability of a 1."""
 
-    def nll_nats(self, logits: Tensor, images: Tensor) -> Tensor:
-        return bernoulli_nll_nats(logits, unit_interval(images))
+    def nll_nats(self, logits: Tensor, images: Tensor, where: Tensor | None = None) -> Tensor:
+        return bernoulli_nll_nats(logits, unit_interval(images), where)
 
 
 class Gaussian(Likelihood):
@@ -37,8 +40,8 @@ class Gaussian(Likelihood):
         else:
             self.register_buffer("log_sigma", torch.tensor(math.log(sigma)), persistent=False)
 
-    def nll_nats(self, logits: Tensor, images: Tensor) -> Tensor:
-        return gaussian_nll_nats(unit_interval(images), torch.sigmoid(logits), self.log_sigma)
+    def nll_nats(self, logits: Tensor, images: Tensor, where: Tensor | None = None) -> Tensor:
+        return gaussian_nll_nats(unit_interval(images), torch.sigmoid(logits), self.log_sigma, where)
 
 
 def unit_interval(images: Tensor) -> Tensor:

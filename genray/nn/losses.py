@@ -18,22 +18,28 @@ def gaussian_kl_nats(mu: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mu.square() + logvar.exp() - logvar - 1.0).sum(1)
 
 
-def bernoulli_nll_nats(logits: Tensor, pixels: Tensor) -> Tensor:
+def bernoulli_nll_nats(logits: Tensor, pixels: Tensor, where: Tensor | None = None) -> Tensor:
     """−Σ x ln p + (1 − x) ln(1 − p) of each image (B,), with p = σ(logits) [nats].
 
     logits, pixels: (B, ...), pixels in [0, 1]. A probability where pixels are 0 or 1; for grey pixels it is the usual
-    cross-entropy, whose minimum over p is the entropy of x and not 0.
+    cross-entropy, whose minimum over p is the entropy of x and not 0. With `where`, a mask that broadcasts to pixels,
+    the sum is over those alone.
     """
-    return F.binary_cross_entropy_with_logits(logits, pixels, reduction="none").flatten(1).sum(1)
+    weight = None if where is None else where.to(pixels.dtype)
+    return F.binary_cross_entropy_with_logits(logits, pixels, weight, reduction="none").flatten(1).sum(1)
 
 
-def gaussian_nll_nats(x: Tensor, mean: Tensor, log_sigma: Tensor) -> Tensor:
+def gaussian_nll_nats(x: Tensor, mean: Tensor, log_sigma: Tensor, where: Tensor | None = None) -> Tensor:
     """−ln N(x; mean, σ²I) of each image (B,), constant included, in the units of x [nats].
 
-    x, mean: (B, ...); log_sigma: a scalar, ln σ.
+    x, mean: (B, ...); log_sigma: a scalar, ln σ. With `where`, a mask that broadcasts to x, of those values alone.
     """
+    if where is not None:
+        where = where.expand_as(x)
+        x, mean = x * where, mean * where
     errors = (x - mean).flatten(1).square().sum(1)
-    return 0.5 * errors * (-2.0 * log_sigma).exp() + x[0].numel() * (log_sigma + 0.5 * LN_2PI)
+    count = x[0].numel() if where is None else where.flatten(1).sum(1)
+    return 0.5 * errors * (-2.0 * log_sigma).exp() + count * (log_sigma + 0.5 * LN_2PI)
 
 
 def unit_gaussian_energy_nats(x: Tensor, mean: Tensor) -> Tensor:

@@ -18,15 +18,15 @@ class Noise:
         """`key` names the stream: (seed, step, phase), say. Equal keys give equal draws."""
         self._generator = torch.Generator(device=device)
         self._generator.manual_seed(stream_seed(*key))
-        self._device, self._rank, self._world_size = device, rank, world_size
+        self.device, self._rank, self._world_size = device, rank, world_size
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal draws of `shape`."""
-        return self._mine(torch.randn(self._global(shape), generator=self._generator, device=self._device), shape)
+        return self._mine(torch.randn(self._global(shape), generator=self._generator, device=self.device), shape)
 
     def uniform(self, *shape: int) -> Tensor:
         """Draws of `shape`, uniform on [0, 1)."""
-        return self._mine(torch.rand(self._global(shape), generator=self._generator, device=self._device), shape)
+        return self._mine(torch.rand(self._global(shape), generator=self._generator, device=self.device), shape)
 
     def dropout(self, x: Tensor, p: float) -> Tensor:
         """Zeroes each value of x with probability p and scales the rest by 1 / (1 - p)."""
