@@ -18,6 +18,7 @@ from pydantic import (
     PositiveInt,
     SerializeAsAny,
     ValidationError,
+    field_serializer,
     model_validator,
 )
 
@@ -119,6 +120,11 @@ class Experiment(Strict):
     precision: Literal["float32", "bfloat16"] = "float32"
     metrics: tuple[str, ...] = ("frechet", "kernel", "prdc", "class_entropy", "elbo", "reconstruction")
     num_samples: PositiveInt | None = None  # None: as many as the split that they are compared with, 10,000 at most
+    sampled_from: Annotated[
+        tuple[Literal["prior", "gmm"], ...],
+        Field(min_length=1),
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    ] = ("prior",)  # what samples are decoded from; of several, the first is scored while training
     evaluate_every: PositiveInt = 5  # epochs; the last epoch is always evaluated
     checkpoint_every: PositiveInt = 5  # epochs; the last epoch is always saved
     workers: PositiveInt = 1
@@ -128,6 +134,8 @@ class Experiment(Strict):
     def _check_metrics(self) -> Self:
         from genray import metrics
 
+        if len(set(self.sampled_from)) < len(self.sampled_from):
+            raise ValueError(f"sampled_from: each stands once, got {', '.join(self.sampled_from)}; leave out one")
         for name in self.metrics:
             if name not in metrics.names():
                 raise ValueError(f"metrics: {name!r} is not a metric{nearest(name, metrics.names())}")
@@ -136,6 +144,10 @@ class Experiment(Strict):
                 f"batch_size must be a multiple of workers, got batch_size={self.batch_size}, workers={self.workers}"
             )
         return self
+
+    @field_serializer("sampled_from")
+    def _one_or_list(self, sampled_from: tuple[str, ...]) -> str | list[str]:
+        return sampled_from[0] if len(sampled_from) == 1 else list(sampled_from)
 
     def differences(self, other: Experiment) -> list[str]:
         """Dotted keys in which the two differ, but for `resources`: a run may go on where there are others."""

@@ -17,6 +17,7 @@ from genray.data.spec import Split
 from genray.images import grid, paired_grid, to_float, to_uint8
 from genray.models.base import GenerativeModel, Reconstructs
 from genray.nn.noise import Noise
+from genray.samplers import Sampler
 
 # N images, C channels, H height, W width
 
@@ -33,6 +34,7 @@ class Shown:
     model: GenerativeModel
     split: Split
     device: torch.device | str
+    sampler: Sampler
 
     def real(self, count: int) -> Tensor:
         """`count` images (N, C, H, W) in [-1, 1], the same ones at every call."""
@@ -59,7 +61,7 @@ def spread(images: NDArray[np.uint8], count: int = NUM_SHOWN) -> NDArray[np.uint
 
 
 def samples(shown: Shown) -> Picture:
-    return grid(to_uint8(shown.model.sample(NUM_SHOWN, shown.noise())))
+    return grid(to_uint8(shown.sampler.draw(NUM_SHOWN, shown.noise())))
 
 
 def reconstructions(shown: Shown) -> Picture | None:

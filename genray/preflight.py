@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from genray.data.spec import Split, TrainingData
 from genray.errors import UserError, nearest
 from genray.metrics.base import Context, FeatureSet
 from genray.models.base import GenerativeModel, build
+from genray.samplers import PRIOR, samplers_of
 from genray.space import Sweep
 
 _NUM_PROBED = 64  # images; enough for every metric to have a value
@@ -30,13 +29,15 @@ def check_sweep(sweep: Sweep, data: TrainingData) -> None:
         model = build(experiment.model, data.spec, experiment.seed)
         for objective in sweep.objective:
             if objective.metric != "train_seconds":
-                _check_objective(objective.metric, name, model, experiment.metrics, data)
+                _check_objective(objective.metric, experiment, model, data)
 
 
 def check_experiment(experiment: Experiment, data: TrainingData) -> None:
-    """The batch size, that the model can be built for such images, and the names of its phases."""
+    """The batch size, that the model can be built for such images and sampled so, and the names of its phases."""
     check_batch_size(experiment.batch_size, len(data.train))
-    known = [phase.name for phase in build(experiment.model, data.spec, experiment.seed).phases()]
+    model = build(experiment.model, data.spec, experiment.seed)
+    samplers_of(experiment, model)
+    known = [phase.name for phase in model.phases()]
     for name in experiment.optimizer.phases:
         if name not in known:
             raise UserError(f"optimizer.phases: {name!r} is no phase of {experiment.model.name}{nearest(name, known)}")
@@ -49,11 +50,15 @@ class _AnyFeatures:
         return FeatureSet(*np.random.default_rng(0).random((2, len(images), 8), dtype=np.float32))
 
 
-def _check_objective(
-    score: str, name: str, model: GenerativeModel, metric_names: Iterable[str], data: TrainingData
-) -> None:
+def _check_objective(score: str, experiment: Experiment, model: GenerativeModel, data: TrainingData) -> None:
     """Computes the score once: a metric alone knows what it needs of a model."""
-    [metric] = [metric for metric in map(metrics.load, metric_names) if score in metric.SCORES]
+    name, sampler = experiment.model.name, samplers_of(experiment, model)[0]
+    [metric] = [metric for metric in map(metrics.load, experiment.metrics) if score in metric.SCORES]
+    if sampler != PRIOR and metric.SCORES[score].judges == "model":
+        raise UserError(
+            f"objective: {score!r} judges a model and not its samples, got sampled_from={sampler}; "
+            f"name {PRIOR} first in sampled_from, or search for another score"
+        )
     images, labels = data.validation.images[:_NUM_PROBED], data.validation.labels
     split = Split(images, None if labels is None else labels[:_NUM_PROBED])
     extractor = _AnyFeatures()

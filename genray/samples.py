@@ -33,7 +33,7 @@ def draw(run: Path | str, num: int, *, seed: int = 0, device: str = "cpu") -> ND
 
     if num < 1:
         raise UserError(f"the number of samples must be >= 1, got {num}")
-    return np.concatenate(list(evaluate.draw(load(run, device=device), num, seed=seed, device=device)))
+    return np.concatenate(list(evaluate.draw(load(run, device=device).sample, num, seed=seed, device=device)))
 
 
 def save(images: NDArray[np.uint8], out: Path) -> None:

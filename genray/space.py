@@ -21,6 +21,7 @@ _NOT_SEARCHED = {  # what all trials of all models must share
     "image_size": "trials would not be compared on the same images",
     "metrics": "trials would not be judged alike",
     "num_samples": "trials would not be judged alike",
+    "sampled_from": "trials would not be judged alike",
     "epochs": "trials would not have the same budget",
     "evaluate_every": "trials would not be stopped by the same rule",
     "checkpoint_every": "it does not change the result",

@@ -27,6 +27,7 @@ class Score:
     unit: str  # "" for a pure number
     summary: str
     source: str
+    judges: Literal["samples", "model"] = "samples"  # a model's own scores stand in its row from the prior alone
     error_of: str = ""  # the score whose error it is: kept in files, not compared
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from genray import metrics, pictures
+from genray.config import Experiment
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault
 from genray.files import write_json
@@ -23,6 +24,7 @@ from genray.models.base import GenerativeModel
 from genray.nn.noise import Noise
 from genray.provenance import commit, versions
 from genray.runs import Run, load
+from genray.samplers import PRIOR, Draw, Sampler, make_sampler, samplers_of
 from genray.train.distributed import pick_device
 
 # N images, C channels, H height, W width
@@ -40,29 +42,51 @@ class Judge:
     metrics: tuple[str, ...]
     num_samples: int
 
-    def score(self, model: GenerativeModel, *, seed: int, device: torch.device | str = "cpu") -> dict[str, float]:
+    def score(
+        self,
+        model: GenerativeModel,
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+        sampler: Sampler | None = None,  # None: the prior
+    ) -> dict[str, float]:
         """Every metric's values, {"frechet": …, "precision": …}, of `num_samples` samples that depend on `seed` alone.
 
-        A metric that the model lacks the means for is left out. Raises Fault where a sample is not finite.
+        A metric that the model lacks the means for is left out, and so are those of the model itself where the samples
+        are not from its prior. Raises Fault where a sample is not finite.
         """
+        sampler = sampler or Sampler(PRIOR, model.sample)
         with evaluating(model):
             parts = [
                 self.extractor.features(images, device)
-                for images in draw(model, self.num_samples, seed=seed, device=device)
+                for images in draw(sampler.draw, self.num_samples, seed=seed, device=device)
             ]
             fake = FeatureSet(
                 np.concatenate([part.features for part in parts]),
                 np.concatenate([part.probabilities for part in parts]),
             )
-            return self.compare(fake, model=model, seed=seed, device=device)
+            wanted = [name for name in self.metrics if sampler.name == PRIOR or judges_samples(name)]
+            return self.compare(fake, wanted, model=model, seed=seed, device=device)
 
     def compare(
-        self, fake: FeatureSet, *, model: GenerativeModel | None = None, seed: int, device: torch.device | str = "cpu"
+        self,
+        fake: FeatureSet,
+        wanted: Sequence[str] | None = None,
+        *,
+        model: GenerativeModel | None = None,
+        seed: int,
+        device: torch.device | str = "cpu",
     ) -> dict[str, float]:
-        """The values for given features, of samples or of images that stand in for them."""
+        """The values for given features, of samples or of images that stand in for them, by the metrics `wanted`."""
         check_sizes(self.metrics, num_real=len(self.real), num_samples=len(fake))
         context = Context(self.real, fake, self.split, model, seed, torch.device(device), self.extractor)
-        return {key: value for name in self.metrics for key, value in metrics.load(name).compute(context).items()}
+        names = self.metrics if wanted is None else wanted
+        return {key: value for name in names for key, value in metrics.load(name).compute(context).items()}
+
+
+def judges_samples(metric: str) -> bool:
+    """Whether samples are what it looks at; otherwise it judges the model, however that is sampled."""
+    return any(score.judges == "samples" for score in metrics.load(metric).SCORES.values())
 
 
 def make_judge(
@@ -92,22 +116,27 @@ def evaluate_run(
     split: str = "test",
     device: torch.device | str | None = None,
 ) -> dict[str, Any]:
-    """Scores a run's averaged weights by a judge over the test split, and returns what it writes to result.json.
+    """Scores a run's averaged weights by a judge over the test split, and returns what it writes to result.json: scores
+    of the first sampler of the experiment that the model has, and under `also` those of the others.
 
-    Also draws real.png and the pictures that the model has. `device` is by default the one that the run's resources ask
+    Draws real.png and the pictures that the model has. `device` is by default the one that the run's resources ask
     for. result.json counts in `test_reads` how often the test split was scored.
     """
     experiment, history = run.experiment, run.history
     device = device or pick_device(experiment.resources.gpu)
     model = load(run.path, device=str(device))
+    samplers = _samplers(model, experiment, dataset.train, device)
+    scores = [judge.score(model, seed=experiment.seed, device=device, sampler=sampler) for sampler in samplers]
+    others = zip(samplers[1:], scores[1:], strict=True)
     result = {
         "experiment": experiment.plain(),
         "dataset": experiment.dataset,
         "fingerprint": dataset.fingerprint,
         "split": split,
-        "sampled_from": "prior",
+        "sampled_from": samplers[0].name,
         "num_samples": judge.num_samples,
-        "metrics": judge.score(model, seed=experiment.seed, device=device),
+        "metrics": scores[0],
+        "also": [{"sampled_from": sampler.name, "metrics": values} for sampler, values in others],
         "floor": dict(floor),
         "extractor": {"name": judge.extractor.name, "hash": judge.extractor.hash, "recipe": judge.extractor.recipe},
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -118,15 +147,24 @@ def evaluate_run(
         "versions": versions(),
         "commit": commit(),
     }
-    _draw_pictures(run, model, judge.split, device)
+    _draw_pictures(run, [pictures.Shown(model, judge.split, device, sampler) for sampler in samplers])
     write_json(run.result_path, result)
     return result
 
 
-def _draw_pictures(run: Run, model: GenerativeModel, split: Split, device: torch.device | str) -> None:
-    """Of the model, and of real images beside it."""
-    drawn = pictures.draw_all(pictures.Shown(model, split, device))
-    for name, picture in (drawn | {"real": grid(pictures.spread(split.images))}).items():
+def _samplers(
+    model: GenerativeModel, experiment: Experiment, train: Split, device: torch.device | str
+) -> list[Sampler]:
+    return [
+        make_sampler(name, model, train, seed=experiment.seed, device=device) for name in samplers_of(experiment, model)
+    ]
+
+
+def _draw_pictures(run: Run, each: Sequence[pictures.Shown]) -> None:
+    """Of the model and its first sampler; samples of the others, and real images, beside them."""
+    first, *others = each
+    drawn = pictures.draw_all(first) | {f"samples_{shown.sampler.name}": pictures.samples(shown) for shown in others}
+    for name, picture in (drawn | {"real": grid(pictures.spread(first.split.images))}).items():
         save_png(run.picture_path(name), picture)
 
 
@@ -137,13 +175,13 @@ def _describe(device: torch.device | str) -> str:
 
 
 def draw(
-    model: GenerativeModel, num_samples: int, *, seed: int, device: torch.device | str = "cpu"
+    sample: Draw, num_samples: int, *, seed: int, device: torch.device | str = "cpu"
 ) -> Iterator[NDArray[np.uint8]]:
     """Samples as uint8 (n, C, H, W), at most 1,000 at a time: the memory needed does not grow with their number."""
     for chunk, start in enumerate(range(0, num_samples, CHUNK)):
         n = min(CHUNK, num_samples - start)
         with torch.no_grad():
-            images = model.sample(n, Noise(seed, "sample", chunk, device=device))
+            images = sample(n, Noise(seed, "sample", chunk, device=device))
         if not torch.isfinite(images).all():
             bad = int((~torch.isfinite(images)).flatten(1).any(1).sum())
             raise Fault(f"samples must be finite, got {bad} of {n} with NaN or infinity; lower the learning rate")

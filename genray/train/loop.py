@@ -19,6 +19,7 @@ from genray.errors import Fault, UserError, nearest
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress, build
 from genray.nn.noise import Noise
 from genray.runs import Row, Run
+from genray.samplers import make_sampler, samplers_of
 from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.ema import Ema
@@ -261,12 +262,13 @@ class Evaluator:
         trainer, experiment = self._trainer, self._trainer.experiment
         epoch = trainer.epoch
         if is_due(epoch, experiment.evaluate_every, experiment.epochs):
-            model = trainer.ema.evaluated()
+            model, device, seed = trainer.ema.evaluated(), trainer.distributed.device, experiment.seed
+            name = samplers_of(experiment, model)[0]
+            sampler = make_sampler(name, model, self._data.train, seed=seed, device=device)
             if self._judge is not None:
-                device = trainer.distributed.device
-                scores = self._judge.score(model, seed=experiment.seed, device=device)
+                scores = self._judge.score(model, seed=seed, device=device, sampler=sampler)
                 row |= {f"validation/{name}": value for name, value in scores.items()}
-            shown = pictures.Shown(model, self._data.validation, trainer.distributed.device)
+            shown = pictures.Shown(model, self._data.validation, device, sampler)
             self._log.pictures(pictures.draw_all(shown), epoch)
             trainer.row = row
         self._log.row(row)

@@ -82,12 +82,12 @@ def test_models_are_scored_in_evaluation_mode_and_put_back(judge: Judge, digits:
 
 def test_samples_are_drawn_in_chunks_that_differ(digits: Dataset) -> None:
     model = Replay(digits.train.images)
-    chunks = list(draw(model, 2_100, seed=0))
+    chunks = list(draw(model.sample, 2_100, seed=0))
     assert [len(chunk) for chunk in chunks] == [1_000, 1_000, 100]
     assert model.largest == 1_000
     assert chunks[0].dtype == np.uint8
     assert (chunks[0] != chunks[1]).any()
-    np.testing.assert_array_equal(np.concatenate(list(draw(model, 2_100, seed=0))), np.concatenate(chunks))
+    np.testing.assert_array_equal(np.concatenate(list(draw(model.sample, 2_100, seed=0))), np.concatenate(chunks))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
