@@ -27,11 +27,11 @@ class ELBOConfig(ModelConfig):
         "reparameterization"
     )
     kl_term: Literal["exact", "exact_entropy", "sampled"] = "exact"  # in closed form, its entropy alone, or not at all
-    num_draws: PositiveInt | None = None  # of z for each image; None: 1 by reparameterization, 8 otherwise
+    num_draws: PositiveInt | None = None  # of z for each image; None: 1 by reparameterization, 4 otherwise
 
     @property
     def draws(self) -> int:
-        return self.num_draws or (1 if self.estimator == "reparameterization" else 8)
+        return self.num_draws or (1 if self.estimator == "reparameterization" else 4)
 
     @model_validator(mode="after")
     def _check_draws(self) -> Self:

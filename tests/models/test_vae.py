@@ -56,6 +56,26 @@ def test_loss_is_the_negative_elbo_where_the_weight_is_1_and_nothing_is_dropped(
     torch.testing.assert_close(loss.total, -model.elbo_nats(batch["image"], Noise(0)).mean())
 
 
+@pytest.mark.parametrize("kl_term", ["exact", "exact_entropy", "sampled"])
+@pytest.mark.parametrize("estimator", ["reparameterization", "score_function", "control_variate", "leave_one_out"])
+def test_every_estimator_has_the_gradient_of_the_bound(estimator: str, kl_term: str) -> None:
+    """Against the bound as an integral over z, at a KL weight of 2; one image many times, the encoder's head."""
+    model, image = trained(kl_weight=2.0, estimator=estimator, kl_term=kl_term), digit_batch(1)["image"]
+    bias = model.encoder.head.bias
+    q = model.posterior(image)
+    density = q.log_prob(GRID[:, None, None])[:, 0].exp()
+    log_ratio = model.log_likelihood(image)(GRID[:, None, None])[:, 0]
+    exact = -torch.trapezoid(density * log_ratio, GRID) + 2.0 * q.kl_nats().sum()
+    (expected,) = torch.autograd.grad(exact, bias)
+    batch = {"image": image.expand(500, -1, -1, -1)}
+    losses = [model.loss(batch, Noise(k)).total for k in range(30)]
+    found = torch.stack([torch.autograd.grad(loss, bias)[0] for loss in losses])
+    standard_error = found.std(0) / math.sqrt(30)
+    assert ((found.mean(0) - expected).abs() <= 4 * standard_error + 1e-4).all()
+    assert (expected.abs() > 5 * standard_error).any()
+    assert torch.stack(losses).mean().item() == pytest.approx(exact.item(), rel=0.01)
+
+
 def test_kl_weight_multiplies_the_kl_term_alone() -> None:
     batch = digit_batch(16)
     losses = [make("vae", kl_weight=weight).phases()[0].loss(batch, Noise(0)) for weight in (0.0, 1.0, 2.5)]
@@ -108,7 +128,17 @@ def test_training_lowers_the_loss_on_digits() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"kl_weight": -1}, {"sigma": 0}, {"sigma": "learnt"}, {"likelihood": "poisson"}, {"hidden": 0}, {"dropout": 1}],
+    [
+        {"kl_weight": -1},
+        {"estimator": "rloo"},
+        {"kl_term": "none"},
+        {"num_draws": 0},
+        {"sigma": 0},
+        {"sigma": "learnt"},
+        {"likelihood": "poisson"},
+        {"hidden": 0},
+        {"dropout": 1},
+    ],
 )
 def test_wrong_values_are_refused_by_name(wrong: dict[str, object]) -> None:
     with pytest.raises(UserError, match=next(iter(wrong))):
