@@ -54,6 +54,11 @@ def paired_grid(first: NDArray[np.uint8], second: NDArray[np.uint8], columns: in
 
 def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Writes a picture (H, W, C), C of 1 or 3."""
+    write_bytes(path, as_png(picture))
+
+
+def as_png(picture: NDArray[np.uint8]) -> bytes:
+    """What a PNG file of a picture (H, W, C) holds, C of 1 or 3."""
     buffer = io.BytesIO()
     Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genray import latent
 from genray.data.spec import Split
 from genray.images import grid, paired_grid, to_float, to_uint8
-from genray.models.base import GenerativeModel, Reconstructs
+from genray.models.base import GenerativeModel, HasEncoder, Reconstructs
 from genray.nn.noise import Noise
-from genray.samplers import Sampler
+from genray.samplers import HasCodes, Sampler
 
 # N images, C channels, H height, W width
 
@@ -72,6 +73,26 @@ def reconstructions(shown: Shown) -> Picture | None:
     return paired_grid(to_uint8(real), to_uint8(shown.model.reconstruct(real)))
 
 
+def interpolation(shown: Shown) -> Picture | None:
+    return latent.interpolation(shown.model, shown.real(20)) if isinstance(shown.model, HasCodes) else None
+
+
+def manifold(shown: Shown) -> Picture | None:
+    """Over two latent dimensions: of a Gaussian prior, or over the square in which the codes of real images lie."""
+    model = shown.model
+    if not isinstance(model, HasCodes):
+        return None
+    codes = model.encode(shown.real(1_000))
+    if codes.shape[1] != 2:
+        return None
+    corners = None if model.gaussian_prior else (codes.amin(0), codes.amax(0))
+    return latent.manifold(model, corners, shown.device)
+
+
+def codes(shown: Shown) -> Picture | None:
+    return latent.codes(shown.model, shown.split, shown.device) if isinstance(shown.model, HasEncoder) else None
+
+
 # in the order in which the page shows them
 PICTURES: dict[str, Kind] = {
     "samples": Kind(samples, "Samples", "Drawn by the model"),
@@ -79,6 +100,22 @@ PICTURES: dict[str, Kind] = {
         reconstructions,
         "Reconstructions",
         "Rows in pairs: test images above, what the model makes of their codes below",
+    ),
+    "interpolation": Kind(
+        interpolation,
+        "Interpolation",
+        "Between the codes of two test images, which stand at the ends of each row, in equal steps",
+    ),
+    "manifold": Kind(
+        manifold,
+        "Latent plane",
+        "Images decoded on a grid over two latent dimensions: in equal steps of probability of a Gaussian prior, "
+        "with another prior over the square in which codes of test images lie",
+    ),
+    "codes": Kind(
+        codes,
+        "Codes",
+        "Where codes of test images lie, coloured by label; above two dimensions, their first two principal components",
     ),
 }
 

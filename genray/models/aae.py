@@ -37,7 +37,7 @@ class Model(GenerativeModel):
 
     def __init__(self, config: AAEConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)
-        self.config = config
+        self.config, self.gaussian_prior = config, config.prior == "gaussian"
         num_outputs = {"deterministic": 1, "gaussian": 2}[config.posterior] * config.latent
         self.encoder = image_to_vector(config, spec, num_outputs)
         self.decoder = vector_to_image(config, spec, config.latent)

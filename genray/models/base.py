@@ -56,6 +56,7 @@ class GenerativeModel(nn.Module, ABC):
     Config: ClassVar[type[ModelConfig]]
     spec: DataSpec  # of the images
     takes_labels: bool = False  # whether `sample` draws images of a given label
+    gaussian_prior: bool = True  # whether codes, where there are codes, are drawn from N(0, I)
     samples_given: str = ""  # what of real images `sample` starts from, such as "the top half of training images"
     looks_across_batch: bool = False  # batch statistics in a loss: several workers then give another loss than one
 

@@ -8,11 +8,12 @@ from types import TracebackType
 from typing import Self
 
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import hparams
 
 from genray import files
 from genray.config import flatten
-from genray.images import save_png
+from genray.images import as_png
 from genray.pictures import Picture
 from genray.runs import Row, Run
 
@@ -47,8 +48,11 @@ class RunLog:
     def pictures(self, drawn: Mapping[str, Picture], epoch: int) -> None:
         """Each picture in TensorBoard, where it can be followed over epochs, and as a file of the latest."""
         for name, picture in drawn.items():
-            save_png(self._run.picture_path(name), picture)
-            self._writer.add_image(name, picture, epoch, dataformats="HWC")
+            content, (height, width, channels) = as_png(picture), picture.shape
+            files.write_bytes(self._run.picture_path(name), content)
+            image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=content)
+            summary = Summary(value=[Summary.Value(tag=name, image=image)])
+            self._writer.file_writer.add_summary(summary, epoch)
 
     def _hparams(self, scalars: Row) -> None:
         """The experiment beside its scores. TensorBoard takes them from the scalars of the same names, whose last
