@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genray.nn.losses import bernoulli_nll_nats, gaussian_nll_nats
+from genray.nn.losses import bernoulli_nll_nats, categorical_nll_nats, gaussian_nll_nats
 
 FIRST_SIGMA = 0.2  # what a learned σ starts from: about the spread of pixels that nothing is known of yet
 
@@ -26,6 +26,14 @@ class Bernoulli(Likelihood):
 
     def nll_nats(self, logits: Tensor, images: Tensor, where: Tensor | None = None) -> Tensor:
         return bernoulli_nll_nats(logits, unit_interval(images), where)
+
+
+class Categorical(Likelihood):
+    """Of a label. It is whole, so `where` is not looked at."""
+
+    def nll_nats(self, logits: Tensor, images: Tensor, where: Tensor | None = None) -> Tensor:
+        """logits (B, K), and one-hot vectors (B, K) in the place of images."""
+        return categorical_nll_nats(logits, images)
 
 
 class Gaussian(Likelihood):

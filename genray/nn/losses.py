@@ -18,6 +18,17 @@ def gaussian_kl_nats(mu: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mu.square() + logvar.exp() - logvar - 1.0).sum(1)
 
 
+def gaussian_kl_between_nats(mu: Tensor, logvar: Tensor, other_mu: Tensor, other_logvar: Tensor) -> Tensor:
+    """KL(N(μ, diag σ²) ‖ N(μ′, diag σ′²)) of each image (B,), summed over z [nats]. All (B, Z)."""
+    squared = (mu - other_mu).square() + logvar.exp()
+    return 0.5 * (squared * (-other_logvar).exp() + other_logvar - logvar - 1.0).sum(1)
+
+
+def categorical_nll_nats(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """−Σ y ln softmax(logits) of each label (B,), y as one-hot vector [nats]. Both (B, K)."""
+    return -(probabilities * F.log_softmax(logits, dim=1)).sum(1)
+
+
 def bernoulli_nll_nats(logits: Tensor, pixels: Tensor, where: Tensor | None = None) -> Tensor:
     """−Σ x ln p + (1 − x) ln(1 − p) of each image (B,), with p = σ(logits) [nats].
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genray.nn.losses import LN_2PI, gaussian_kl_nats
+from genray.nn.losses import LN_2PI, gaussian_kl_between_nats, gaussian_kl_nats
 from genray.nn.noise import Noise
 
 # n draws, B images, Z latent dimensions
@@ -45,6 +45,10 @@ class DiagonalGaussian:
     def kl_nats(self) -> Tensor:
         """KL(q(z|x) ‖ N(0, I)) (B,) [nats]."""
         return gaussian_kl_nats(self.mu, self.logvar)
+
+    def kl_to_nats(self, other: DiagonalGaussian) -> Tensor:
+        """KL(q ‖ other) (B,) [nats]."""
+        return gaussian_kl_between_nats(self.mu, self.logvar, other.mu, other.logvar)
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
         """ln N(z; 0, I) (n, B) of z (n, B, Z)."""
