@@ -17,8 +17,9 @@ from genray.errors import UserError
 from genray.report.search import Search, read_searches
 from genray.runs import Run, open_run
 
-# Keys in which two runs may differ and still be the same experiment with another seed, or on another machine.
-NOT_CONFIGURATION = {"seed", "resources", "checkpoint_every"}
+# Keys in which two runs may differ and still be the same experiment with another seed, or on another machine. The
+# sampler is told by the result, as a run may have been scored by several.
+NOT_CONFIGURATION = {"seed", "resources", "checkpoint_every", "sampled_from"}
 
 # What must be equal in every run, and what to do where it is not.
 COMPARABLE = {
@@ -34,10 +35,15 @@ REQUIRED = ("experiment", "split", "sampled_from", "num_samples", "metrics", "nu
 
 @dataclass(frozen=True)
 class Entry:
-    """A run that was evaluated on the test split."""
+    """A run that was evaluated on the test split, by one of its samplers."""
 
     run: Run
     result: dict[str, Any]
+    first: bool = True  # whether its sampler is the one that was scored while training
+
+    @property
+    def sampled_from(self) -> str:
+        return str(self.result["sampled_from"])
 
     @property
     def seed(self) -> int:
@@ -49,8 +55,12 @@ class Entry:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """Rows of metrics.jsonl."""
-        return self.run.history
+        """Rows of metrics.jsonl, where they are of this sampler."""
+        return self.run.history if self.first else []
+
+    @property
+    def samples_path(self) -> Path:
+        return self.run.picture_path("samples" if self.first else f"samples_{self.sampled_from}")
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -63,6 +73,7 @@ class Group:
     """One row of the comparison: the runs of one configuration, which differ in their seeds."""
 
     label: str  # unique in the comparison: the model's name, and what tells it from others of the same name
+    label_of_runs: str  # the same without the sampler, of which several may have drawn from these runs
     model: str
     sampled_from: str
     entries: tuple[Entry, ...]
@@ -91,15 +102,15 @@ def collect(paths: Sequence[Path]) -> Collection:
     """Reads sweep folders and run folders. Raises UserError for what is neither, and for runs that do not compare."""
     if not paths:
         raise UserError("nothing to compare; give a sweep's folder or the folders of evaluated runs")
-    entries: dict[Path, Entry] = {}
+    entries: dict[tuple[Path, str], Entry] = {}
     sweeps, missing, notes = [], dict[str, str](), list[str]()
     for path in dict.fromkeys(Path(p).absolute() for p in paths):
         if (path / "sweep.yaml").is_file():
             sweep, found = _read_sweep(path, notes)
             sweeps.append(sweep)
         else:
-            found = [_read_run(path)]
-        entries |= {entry.run.path.resolve(): entry for entry in found}
+            found = _read_run(path)
+        entries |= {(entry.run.path.resolve(), entry.sampled_from): entry for entry in found}
     if not entries:
         reasons = "; ".join(f"{m}: {why}" for s in sweeps for m, why in _without_result(s, ()).items())
         raise UserError(f"no run here was evaluated yet ({reasons}); finish the sweep with `genray sweep --resume`")
@@ -110,8 +121,8 @@ def collect(paths: Sequence[Path]) -> Collection:
     return Collection(tuple(groups), tuple(sweeps), missing, tuple(notes))
 
 
-def _read_run(path: Path) -> Entry:
-    """An evaluated run. Says which command mends it where it is not one."""
+def _read_run(path: Path) -> list[Entry]:
+    """An evaluated run, once for each of its samplers. Says which command mends it where it is not one."""
     if path.is_dir() and not (path / "experiment.yaml").is_file():
         inside = sorted(child.parent.name for child in path.glob("*/experiment.yaml"))
         if inside:
@@ -124,18 +135,18 @@ def _read_run(path: Path) -> Entry:
         raise UserError(f"{path} was not evaluated: it holds no result.json; run `genray evaluate {path}`")
     if lacking := [key for key in REQUIRED if not isinstance(result, dict) or key not in result]:
         raise UserError(f"{run.result_path} is half-written: it lacks {lacking[0]!r}; run `genray evaluate {path}`")
-    return Entry(run, result)
+    return [Entry(run, result), *(Entry(run, result | other, first=False) for other in result.get("also", []))]
 
 
 def _read_sweep(path: Path, notes: list[str]) -> tuple[SweepFolder, list[Entry]]:
     """A sweep with its finalists. One that has no result is left out of the table, and `notes` says so."""
     settings = files.read_yaml(path / "sweep.yaml")
     sweep = SweepFolder(path, settings, read_searches(path, settings))
-    entries = []
+    entries: list[Entry] = []
     for model in settings.get("models", []):
         for folder in sorted((path / model).glob("finalist_*"), key=lambda p: (len(p.name), p.name)):
             if (folder / "result.json").is_file():
-                entries.append(_read_run(folder))
+                entries += _read_run(folder)
             elif folder.is_dir():
                 notes.append(_lost_finalist(sweep, model, folder.name))
     return sweep, entries
@@ -188,13 +199,13 @@ def group(entries: Iterable[Entry]) -> list[Group]:
     """Runs of the same model, sampler and configuration become one row, in order of label."""
     by_key: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
-        key = (entry.run.experiment.model.name, entry.result["sampled_from"], json.dumps(entry.config, sort_keys=True))
+        key = (entry.run.experiment.model.name, entry.sampled_from, json.dumps(entry.config, sort_keys=True))
         by_key[key].append(entry)
     for same in by_key.values():
         _refuse_repetition(same)
     labels = _labels([(model, sampler, found[0].config) for (model, sampler, _), found in by_key.items()])
     groups = [
-        Group(label, model, sampler, tuple(sorted(found, key=lambda entry: entry.seed)))
+        Group(*label, model, sampler, tuple(sorted(found, key=lambda entry: entry.seed)))
         for label, ((model, sampler, _), found) in zip(labels, by_key.items(), strict=True)
     ]
     return sorted(groups, key=lambda g: g.label)
@@ -210,15 +221,19 @@ def _refuse_repetition(entries: Sequence[Entry]) -> None:
             )
 
 
-def _labels(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
-    """`vae`; with the sampler where that differs within a model, and with the keys in which configurations differ."""
+def _labels(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[tuple[str, str]]:
+    """`vae`; with the sampler where that differs within a model, and with the keys in which configurations differ. The
+    second of each pair is the same without the sampler."""
     labels = []
     for model, sampler, config in rows:
         alike = [(other_sampler, flatten(other)) for other_model, other_sampler, other in rows if other_model == model]
-        flat, parts = flatten(config), []
-        if any(other_sampler != sampler for other_sampler, _ in alike):
-            parts.append(f"from {sampler}")
+        flat = flatten(config)
+        several = any(other_sampler != sampler for other_sampler, _ in alike)
         keys = {key for _, other in alike for key in flat.keys() | other.keys() if flat.get(key) != other.get(key)}
-        parts += [f"{key.removeprefix('model.')}={flat.get(key)}" for key in sorted(keys)]
-        labels.append(f"{model} ({', '.join(parts)})" if parts else model)
+        parts = [f"{key.removeprefix('model.')}={flat.get(key)}" for key in sorted(keys)]
+        labels.append((_labelled(model, [f"from {sampler}"] * several + parts), _labelled(model, parts)))
     return labels
+
+
+def _labelled(model: str, parts: Sequence[str]) -> str:
+    return f"{model} ({', '.join(parts)})" if parts else model

@@ -40,10 +40,10 @@ def write(comparison: Mapping[str, Any], collection: Collection, out: Path) -> N
 def wall(comparison: Mapping[str, Any], collection: Collection) -> NDArray[np.uint8] | None:
     """Real images and every row's samples side by side, named, uint8 (H, W, 3); None where there are none."""
     groups = {group.label: group for group in collection.groups}
-    chosen = {row["label"]: typical(groups[row["label"]], comparison["primary"]).run.path for row in comparison["rows"]}
-    real = next((e.run.path / "real.png" for e in collection.entries if (e.run.path / "real.png").is_file()), None)
+    chosen = {row["label"]: typical(groups[row["label"]], comparison["primary"]) for row in comparison["rows"]}
+    real = next((path for e in collection.entries if (path := e.run.picture_path("real")).is_file()), None)
     pictures = ([("real images", real)] if real else []) + [
-        (label, path / "samples.png") for label, path in chosen.items() if (path / "samples.png").is_file()
+        (label, path) for label, entry in chosen.items() if (path := entry.samples_path).is_file()
     ]
     if not pictures:
         return None

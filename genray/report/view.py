@@ -12,6 +12,7 @@ from urllib.parse import quote
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from genray.pictures import PICTURES
 from genray.report import plots, words
 from genray.report.collect import Collection, Entry, Group
 from genray.report.comparison import better, metric_names
@@ -92,22 +93,55 @@ def typical(group: Group, metric: str) -> Entry:
 
 
 def galleries(collection: Collection, comparison: Mapping[str, Any]) -> View:
-    """Samples beside real images, and reconstructions, of each row's typical run."""
+    """Samples beside real images, and each other kind of picture, of each row's typical run."""
     groups = {group.label: group for group in collection.groups}
-    chosen = [(row["label"], typical(groups[row["label"]], comparison["primary"])) for row in comparison["rows"]]
-    limit = PICTURE_BYTES // (2 * len(chosen) + 1)
-    reals = (data_uri(entry.run.path / "real.png", limit) for entry in collection.entries)
-    real = next((uri for uri in reals if uri), None)
-    view: View = {"real": real, "columns": min(len(chosen) + 1, 3 if len(chosen) < 6 else MOST_COLUMNS)}
-    for name in ("samples", "reconstructions"):
-        pictures = [(label, entry, data_uri(entry.run.path / f"{name}.png", limit)) for label, entry in chosen]
-        view[name] = [
-            {"label": label, "seed": entry.seed, "of": len(groups[label].entries), "uri": uri}
-            for label, entry, uri in pictures
-            if uri
-        ]
-        view[f"no_{name}"] = [label for label, _, uri in pictures if not uri]
-    return view
+    chosen = [
+        (groups[row["label"]], typical(groups[row["label"]], comparison["primary"])) for row in comparison["rows"]
+    ]
+    found = {name: [_pictured(group, entry, name) for group, entry in _of_kind(name, chosen)] for name in PICTURES}
+    real = next((path for e in collection.entries if (path := e.run.picture_path("real")).is_file()), None)
+    limit = PICTURE_BYTES // max(1, sum(view["path"] is not None for views in found.values() for view in views) + 1)
+    for view in (view for views in found.values() for view in views):
+        view["uri"] = data_uri(view["path"], limit) if view["path"] else None
+    return {
+        "real": data_uri(real, limit) if real else None,
+        "columns": min(len(chosen) + 1, 3 if len(chosen) < 6 else MOST_COLUMNS),
+        "kinds": [
+            _kind(name, views)
+            for name, views in found.items()
+            if any(view["uri"] for view in views) or (name == "samples" and real)
+        ],
+    }
+
+
+def _of_kind(name: str, chosen: Sequence[tuple[Group, Entry]]) -> list[tuple[Group, Entry]]:
+    """Samples of every row; other pictures do not depend on the sampler, so of one row among those of the same runs."""
+    if name == "samples":
+        return list(chosen)
+    first: dict[str, tuple[Group, Entry]] = {}
+    for group, entry in chosen:
+        first.setdefault(group.label_of_runs, (group, entry))
+    return list(first.values())
+
+
+def _pictured(group: Group, entry: Entry, name: str) -> View:
+    path = entry.samples_path if name == "samples" else entry.run.picture_path(name)
+    return {
+        "row": group.label,
+        "label": group.label if name == "samples" else group.label_of_runs,
+        "seed": entry.seed,
+        "path": path if path.is_file() else None,
+    }
+
+
+def _kind(name: str, views: Sequence[View]) -> View:
+    return {
+        "name": name,
+        "title": PICTURES[name].title,
+        "caption": PICTURES[name].caption,
+        "pictures": [view for view in views if view["uri"]],
+        "without": [view["label"] for view in views if not view["uri"]],
+    }
 
 
 def searches(

@@ -11,6 +11,7 @@ import pytest
 
 from genray.errors import UserError
 from genray.report.collect import collect
+from genray.report.comparison import build
 from tests.report.fabricate import write_run, write_search, write_sweep
 
 
@@ -62,6 +63,36 @@ def test_configurations_of_one_model_are_rows_named_by_what_differs(tmp_path: Pa
 def test_samplers_of_one_model_are_rows(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / s, "vae", result={"sampled_from": s}) for s in ("prior", "gmm")]
     assert [g.label for g in collect(runs).groups] == ["vae (from gmm)", "vae (from prior)"]
+
+
+def test_a_run_scored_by_two_samplers_is_two_rows(tmp_path: Path) -> None:
+    """The scores are each sampler's own, what the run cost is told once, and its curve is that of the first."""
+    also = [{"sampled_from": "gmm", "metrics": {"frechet": 3.5}}]
+    runs = [write_run(tmp_path / str(s), "vae", seed=s, result={"also": also}) for s in (0, 1)]
+    runs.append(write_run(tmp_path / "gan", "gan", seed=0))
+    collection = collect(runs)
+    assert [(g.label, g.label_of_runs, len(g.entries)) for g in collection.groups] == [
+        ("gan", "gan", 1), ("vae (from gmm)", "vae", 2), ("vae (from prior)", "vae", 2),
+    ]  # fmt: skip
+    _, gmm, prior = collection.groups
+    assert [entry.metrics for entry in gmm.entries] == [{"frechet": 3.5}] * 2
+    assert all("recall" in entry.metrics for entry in prior.entries)
+    assert [entry.samples_path.name for entry in (gmm.entries[0], prior.entries[0])] == [
+        "samples_gmm.png",
+        "samples.png",
+    ]
+    assert [len(entry.history) for entry in (gmm.entries[0], prior.entries[0])] == [0, 41]
+    assert build(collection)["budget"]["train_seconds"] == pytest.approx(3 * 8.4)
+
+
+def test_a_run_of_two_samplers_and_a_run_of_one_are_seeds_of_the_same_row(tmp_path: Path) -> None:
+    also = [{"sampled_from": "gmm", "metrics": {"frechet": 3.5}}]
+    both = {"sampled_from": ["prior", "gmm"]}
+    runs = [
+        write_run(tmp_path / "a", "vae", seed=0, params=both, result={"also": also}),
+        write_run(tmp_path / "b", "vae"),
+    ]
+    assert {g.label: len(g.entries) for g in collect(runs).groups} == {"vae (from prior)": 2, "vae (from gmm)": 1}
 
 
 def test_machine_and_checkpoints_do_not_make_another_row(tmp_path: Path) -> None:

@@ -95,6 +95,16 @@ def test_numbers_are_those_of_the_result_files(result: dict[str, Any]) -> None:
             assert found["ci95"] == pytest.approx((high - low) / 2)
 
 
+def test_samples_that_begin_with_real_pixels_are_told(tmp_path: Path) -> None:
+    given = {"samples_given": "the top half of training images"}
+    runs = [write_run(tmp_path / str(seed), "vae", seed=seed, result=given) for seed in (0, 1)]
+    runs += [write_run(tmp_path / f"gan{seed}", "gan", seed=seed) for seed in (0, 1)]
+    result = comparison.build(collect(runs))
+    assert {row["label"]: row["samples_given"] for row in result["rows"]} == {"vae": given["samples_given"], "gan": ""}
+    [note] = [note for note in result["notes"] if "given" in note]
+    assert note.startswith("vae: its samples are given the top half of training images, and hold real pixels")
+
+
 def test_csv_holds_the_same_numbers(result: dict[str, Any]) -> None:
     lines = list(csv.DictReader(io.StringIO(tables.csv(result))))
     rows = {row["label"]: row["metrics"] for row in result["rows"]} | {"floor": result["floor"]}

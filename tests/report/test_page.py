@@ -105,12 +105,30 @@ def test_pictures_of_all_models_stand_beside_the_real_ones(whole: tuple[str, Pag
     alts = [str(image["alt"]) for image in page.images]
     assert alts[0] == "Real images of the test split"
     assert [alt.split(",")[0] for alt in alts[1:5]] == [f"Samples of {m}" for m in ("gan", "vae_gan", "aae", "vae")]
-    assert sum(alt.startswith("Test images and their reconstructions") for alt in alts) == 3
+    assert [alt.split(",")[0] for alt in alts[5:]] == [f"Reconstructions of {m}" for m in ("vae_gan", "aae", "vae")]
     sizes = set()
     for image in page.images[:5]:
         content = base64.b64decode(str(image["src"]).partition(",")[2])
         sizes.add(Image.open(io.BytesIO(content)).size)
     assert len(sizes) == 1
+
+
+def test_samples_are_shown_of_each_sampler_and_other_pictures_once(tmp_path: Path) -> None:
+    also = [{"sampled_from": "gmm", "metrics": {"frechet": 3.0}}]
+    run = write_run(tmp_path / "run", "vae", result={"also": also})
+    red = Image.new("RGB", (340, 340), "red")
+    red.save(run / "samples_gmm.png")
+    text, page = page_of(run, out=tmp_path / "out")
+    alts = {str(image["alt"]): str(image["src"]) for image in page.images}
+    assert list(alts) == [
+        "Real images of the test split",
+        "Samples of vae (from gmm), seed 1",
+        "Samples of vae (from prior), seed 1",
+        "Reconstructions of vae, seed 1",
+    ]
+    content = base64.b64decode(alts["Samples of vae (from gmm), seed 1"].partition(",")[2])
+    assert Image.open(io.BytesIO(content)).convert("RGB").getpixel((170, 170)) == (255, 0, 0)
+    assert "No such picture" not in text
 
 
 def test_figures_are_valid_for_plotly(whole: tuple[str, Page]) -> None:
