@@ -91,11 +91,12 @@ def sweep(
     return comparison
 
 
-def evaluate(run: PathLike) -> dict[str, Any]:
-    """Scores a trained run on the test split; returns what its result.json then holds."""
+def evaluate(run: PathLike, *, sampled_from: Sequence[str] = ()) -> dict[str, Any]:
+    """Scores a trained run on the test split; returns what its result.json then holds. `sampled_from`: ["prior",
+    "gmm"], where its samples should be drawn otherwise than its experiment says."""
     from genray import single
 
-    return single.evaluate(run)
+    return single.evaluate(run, sampled_from=sampled_from)
 
 
 def load(run: PathLike, *, device: str = "cpu") -> GenerativeModel:
@@ -105,11 +106,13 @@ def load(run: PathLike, *, device: str = "cpu") -> GenerativeModel:
     return runs.load(run, device=device)
 
 
-def sample(run: PathLike, num: int = 64, *, seed: int = 0, device: str = "cpu") -> NDArray[np.uint8]:
-    """`num` samples of a trained run: uint8 (N, C, H, W)."""
+def sample(
+    run: PathLike, num: int = 64, *, seed: int = 0, device: str = "cpu", sampled_from: str = "prior"
+) -> NDArray[np.uint8]:
+    """`num` samples of a trained run: uint8 (N, C, H, W). `sampled_from` "gmm": a mixture fitted to training codes."""
     from genray import samples
 
-    return samples.draw(run, num, seed=seed, device=device)
+    return samples.draw(run, num, seed=seed, device=device, sampled_from=sampled_from)
 
 
 def compare(runs: Sequence[PathLike], *, out: PathLike | None = None) -> dict[str, Any]:

@@ -36,6 +36,11 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show Ray's own log too
 Num = Annotated[int, typer.Option(help="How many.")]
 Seed = Annotated[int, typer.Option(help="Another seed gives other samples.")]
 File = Annotated[Path, typer.Option(metavar="FILE", help="A .png: one picture; a .npz: `images`, uint8.")]
+Samplers = Annotated[
+    list[str] | None,
+    typer.Option("--sampled-from", metavar="SAMPLER", help="prior or gmm; can be repeated. Default: the run's own."),
+]
+SampledFrom = Annotated[str, typer.Option(metavar="SAMPLER", help="prior, or gmm: a mixture fitted to codes.")]
 RunOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/MODEL-DATASET-SEED.")]
 SweepOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/NAME, by the file's `name`.")]
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="A name from `genray studies`.")]
@@ -156,16 +161,17 @@ def sweep(
 
 
 @app.command()
-def evaluate(run: RunFolder) -> None:
+def evaluate(run: RunFolder, sampled_from: Samplers = None) -> None:
     """Scores a run on the test split, beside real images.
 
     \b
-    Example:
+    Examples:
       genray evaluate runs/vae-digits-0
+      genray evaluate runs/vae-digits-0 --sampled-from prior --sampled-from gmm
     """
     from genray import console, single
 
-    typer.echo(console.result(run, single.evaluate(run, tell=_tell)))
+    typer.echo(console.result(run, single.evaluate(run, sampled_from=sampled_from or (), tell=_tell)))
 
 
 @app.command()
@@ -184,18 +190,25 @@ def compare(runs: RunFolders, out: PageOut = None) -> None:
 
 
 @app.command()
-def sample(run: RunFolder, num: Num = 64, out: File = Path("samples.png"), seed: Seed = 0) -> None:
+def sample(
+    run: RunFolder,
+    num: Num = 64,
+    out: File = Path("samples.png"),
+    seed: Seed = 0,
+    sampled_from: SampledFrom = "prior",
+) -> None:
     """Draws samples from a trained run.
 
     \b
     Examples:
       genray sample runs/vae-digits-0
       genray sample runs/vae-digits-0 --num 10000 --out samples.npz
+      genray sample runs/vae-digits-0 --sampled-from gmm
     """
     from genray import samples
 
     samples.check_file(out)
-    samples.save(samples.draw(run, num, seed=seed), out)
+    samples.save(samples.draw(run, num, seed=seed, sampled_from=sampled_from), out)
     typer.echo(f"wrote {num} samples of {run} to {out}")
 
 

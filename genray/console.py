@@ -105,12 +105,14 @@ def result(run: Path, result: Mapping[str, Any]) -> str:
     from genray import metrics
     from genray.report.words import number
 
-    known, floor = metrics.scores(), result["floor"]
-    rows = [("METRIC", "VALUE", "REAL IMAGES", "BETTER", "WHAT")]
-    for name, value in result["metrics"].items():
+    known, floor, found = metrics.scores(), result["floor"], [result, *result["also"]]
+    values = [f"FROM {each['sampled_from'].upper()}" for each in found] if len(found) > 1 else ["VALUE"]
+    rows = [("METRIC", *values, "REAL IMAGES", "BETTER", "WHAT")]
+    for name in dict.fromkeys(name for each in found for name in each["metrics"]):
         score = known[name]
         real = f"{number(floor[name]['mean'])} ± {number(floor[name]['ci95'])}" if name in floor else "-"
-        rows.append((name, number(value), real, score.better, score.summary))
+        values = [number(each["metrics"][name]) if name in each["metrics"] else "-" for each in found]
+        rows.append((name, *values, real, score.better, score.summary))
     return f"{table(rows)}\n\nwrote {run / 'result.json'}, and samples.png and real.png beside it"
 
 

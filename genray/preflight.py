@@ -36,7 +36,7 @@ def check_experiment(experiment: Experiment, data: TrainingData) -> None:
     """The batch size, that the model can be built for such images and sampled so, and the names of its phases."""
     check_batch_size(experiment.batch_size, len(data.train))
     model = build(experiment.model, data.spec, experiment.seed)
-    samplers_of(experiment, model)
+    samplers_of(experiment.sampled_from, model, experiment.model.name)
     known = [phase.name for phase in model.phases()]
     for name in experiment.optimizer.phases:
         if name not in known:
@@ -52,7 +52,8 @@ class _AnyFeatures:
 
 def _check_objective(score: str, experiment: Experiment, model: GenerativeModel, data: TrainingData) -> None:
     """Computes the score once: a metric alone knows what it needs of a model."""
-    name, sampler = experiment.model.name, samplers_of(experiment, model)[0]
+    name = experiment.model.name
+    sampler = samplers_of(experiment.sampled_from, model, name)[0]
     [metric] = [metric for metric in map(metrics.load, experiment.metrics) if score in metric.SCORES]
     if sampler != PRIOR and metric.SCORES[score].judges == "model":
         raise UserError(

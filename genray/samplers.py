@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genray.config import Experiment
 from genray.data.spec import Split
 from genray.errors import Fault, UserError
 from genray.images import to_float
@@ -22,7 +21,7 @@ from genray.nn.noise import Noise
 
 # N images, C channels, H height, W width, K components, Z latent dimensions
 
-PRIOR, GMM = "prior", "gmm"
+NAMES = PRIOR, GMM = "prior", "gmm"
 
 NUM_COMPONENTS = 10  # as pythae takes them, Chadebec et al. 2022
 MAX_CODES = 10_000  # that a mixture is fitted to, evenly spread over the training split
@@ -41,12 +40,12 @@ class HasCodes(HasEncoder, HasDecoder, Protocol):
     """Encodes images, and decodes codes that lie anywhere."""
 
 
-def samplers_of(experiment: Experiment, model: GenerativeModel) -> tuple[str, ...]:
-    """Those of `experiment.sampled_from` that the model has. Raises UserError where it has none."""
-    found = tuple(name for name in experiment.sampled_from if name != GMM or isinstance(model, HasCodes))
+def samplers_of(sampled_from: Sequence[str], model: GenerativeModel, model_name: str) -> tuple[str, ...]:
+    """Those that are asked for and that the model has. Raises UserError, with the model's name, where it has none."""
+    found = tuple(name for name in sampled_from if name != GMM or isinstance(model, HasCodes))
     if not found:
         raise UserError(
-            f"sampled_from: {GMM} needs a model that encodes images and decodes codes, got {experiment.model.name}; "
+            f"sampled_from: {GMM} needs a model that encodes images and decodes codes, got {model_name}; "
             f"set it to {PRIOR}, or to [{PRIOR}, {GMM}] where it stands beside models that do"
         )
     return found

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genray.errors import UserError
+from genray.errors import UserError, nearest
 from genray.files import write_bytes
 from genray.images import grid, save_png
+
+if TYPE_CHECKING:
+    from genray.samplers import Sampler
 
 # N images, C channels (1 or 3), H height, W width
 
@@ -26,14 +30,32 @@ def check_file(out: Path) -> None:
         raise UserError(f"{out} is a folder; name a file in it, for example --out {out / 'samples.npz'}")
 
 
-def draw(run: Path | str, num: int, *, seed: int = 0, device: str = "cpu") -> NDArray[np.uint8]:
+def draw(
+    run: Path | str, num: int, *, seed: int = 0, device: str = "cpu", sampled_from: str = "prior"
+) -> NDArray[np.uint8]:
     """`num` samples of a run, uint8 (N, C, H, W). Equal seeds give equal samples on the same kind of device."""
     from genray.metrics import evaluate
-    from genray.runs import load
 
     if num < 1:
         raise UserError(f"the number of samples must be >= 1, got {num}")
-    return np.concatenate(list(evaluate.draw(load(run, device=device).sample, num, seed=seed, device=device)))
+    sampler = _sampler(run, sampled_from, device)
+    return np.concatenate(list(evaluate.draw(sampler.draw, num, seed=seed, device=device)))
+
+
+def _sampler(run: Path | str, name: str, device: str) -> Sampler:
+    """Of a trained run. Only a mixture needs the dataset: it is fitted again, to the same codes with the same seed."""
+    from genray.data import datasets
+    from genray.runs import load, open_run
+    from genray.samplers import NAMES, PRIOR, Sampler, make_sampler, samplers_of
+
+    if name not in NAMES:
+        raise UserError(f"--sampled-from: {name!r} is not a sampler{nearest(name, NAMES)}")
+    model, experiment = load(run, device=device), open_run(run).experiment
+    samplers_of([name], model, experiment.model.name)
+    if name == PRIOR:
+        return Sampler(name, model.sample)
+    train = datasets.load(experiment.dataset, image_size=experiment.image_size).train
+    return make_sampler(name, model, train, seed=experiment.seed, device=device)
 
 
 def save(images: NDArray[np.uint8], out: Path) -> None:

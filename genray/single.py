@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +51,9 @@ def train(
     return run
 
 
-def evaluate(path: Path | str, *, tell: Tell = lambda text: None) -> dict[str, Any]:
-    """Scores a run on the test split, with the floor beside it, and writes its result.json."""
+def evaluate(path: Path | str, *, sampled_from: Sequence[str] = (), tell: Tell = lambda text: None) -> dict[str, Any]:
+    """Scores a run on the test split, with the floor beside it, and writes its result.json. `sampled_from` names other
+    samplers than its experiment does."""
     from genray.data import datasets
     from genray.metrics.evaluate import evaluate_run, make_judge
     from genray.metrics.features import extractor_for
@@ -62,11 +63,13 @@ def evaluate(path: Path | str, *, tell: Tell = lambda text: None) -> dict[str, A
     experiment = run.experiment
     if not run.checkpoint_path.exists():
         raise UserError(f"{run.path} has no checkpoint yet: it is not trained; go on with `genray train` and --resume")
+    if sampled_from:
+        sampled_from = Experiment.parse(experiment.plain() | {"sampled_from": list(sampled_from)}).sampled_from
     data = datasets.load(experiment.dataset, image_size=experiment.image_size)
     tell("looking for the feature network of the metrics, which is trained once a dataset")
     judge = make_judge(extractor_for(data.training_data), data.test, experiment.metrics, experiment.num_samples)
     tell(f"scoring {judge.num_samples} samples against {len(data.test)} test images")
-    return evaluate_run(run, judge, floor(judge, data.train), data)
+    return evaluate_run(run, judge, floor(judge, data.train), data, sampled_from=sampled_from)
 
 
 def _device(experiment: Experiment) -> torch.device:

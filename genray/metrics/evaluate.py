@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from genray import metrics, pictures
-from genray.config import Experiment
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault
 from genray.files import write_json
@@ -115,9 +114,11 @@ def evaluate_run(
     *,
     split: str = "test",
     device: torch.device | str | None = None,
+    sampled_from: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Scores a run's averaged weights by a judge over the test split, and returns what it writes to result.json: scores
-    of the first sampler of the experiment that the model has, and under `also` those of the others.
+    of the first sampler of `sampled_from` that the model has, and under `also` those of the others. Where none are
+    named, they are the experiment's.
 
     Draws real.png and the pictures that the model has. `device` is by default the one that the run's resources ask
     for. result.json counts in `test_reads` how often the test split was scored.
@@ -125,18 +126,21 @@ def evaluate_run(
     experiment, history = run.experiment, run.history
     device = device or pick_device(experiment.resources.gpu)
     model = load(run.path, device=str(device))
-    samplers = _samplers(model, experiment, dataset.train, device)
+    names = samplers_of(tuple(sampled_from) or experiment.sampled_from, model, experiment.model.name)
+    samplers = [make_sampler(name, model, dataset.train, seed=experiment.seed, device=device) for name in names]
     scores = [judge.score(model, seed=experiment.seed, device=device, sampler=sampler) for sampler in samplers]
-    others = zip(samplers[1:], scores[1:], strict=True)
+    others = zip(names[1:], scores[1:], strict=True)
     result = {
         "experiment": experiment.plain(),
         "dataset": experiment.dataset,
         "fingerprint": dataset.fingerprint,
         "split": split,
-        "sampled_from": samplers[0].name,
+        "sampled_from": names[0],
+        "samples_given": model.samples_given,
         "num_samples": judge.num_samples,
         "metrics": scores[0],
-        "also": [{"sampled_from": sampler.name, "metrics": values} for sampler, values in others],
+        "also": [{"sampled_from": name, "metrics": values} for name, values in others],
+        "validation_sampled_from": samplers_of(experiment.sampled_from, model, experiment.model.name)[0],
         "floor": dict(floor),
         "extractor": {"name": judge.extractor.name, "hash": judge.extractor.hash, "recipe": judge.extractor.recipe},
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -150,14 +154,6 @@ def evaluate_run(
     _draw_pictures(run, [pictures.Shown(model, judge.split, device, sampler) for sampler in samplers])
     write_json(run.result_path, result)
     return result
-
-
-def _samplers(
-    model: GenerativeModel, experiment: Experiment, train: Split, device: torch.device | str
-) -> list[Sampler]:
-    return [
-        make_sampler(name, model, train, seed=experiment.seed, device=device) for name in samplers_of(experiment, model)
-    ]
 
 
 def _draw_pictures(run: Run, each: Sequence[pictures.Shown]) -> None:

@@ -39,7 +39,7 @@ class Entry:
 
     run: Run
     result: dict[str, Any]
-    first: bool = True  # whether its sampler is the one that was scored while training
+    first: bool = True  # of the run's samplers, whose samples lie in samples.png
 
     @property
     def sampled_from(self) -> str:
@@ -55,8 +55,8 @@ class Entry:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """Rows of metrics.jsonl, where they are of this sampler."""
-        return self.run.history if self.first else []
+        """Rows of metrics.jsonl, where the sampler that was scored while training is this one."""
+        return self.run.history if self.result.get("validation_sampled_from", "prior") == self.sampled_from else []
 
     @property
     def samples_path(self) -> Path:

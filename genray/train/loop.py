@@ -263,7 +263,7 @@ class Evaluator:
         epoch = trainer.epoch
         if is_due(epoch, experiment.evaluate_every, experiment.epochs):
             model, device, seed = trainer.ema.evaluated(), trainer.distributed.device, experiment.seed
-            name = samplers_of(experiment, model)[0]
+            name = samplers_of(experiment.sampled_from, model, experiment.model.name)[0]
             sampler = make_sampler(name, model, self._data.train, seed=seed, device=device)
             if self._judge is not None:
                 scores = self._judge.score(model, seed=seed, device=device, sampler=sampler)

@@ -105,13 +105,13 @@ def test_scores_of_the_model_itself_stand_with_the_prior_alone(extractor: Extrac
 )
 def test_samplers_that_a_model_has(name: str, asked: object, found: tuple[str, ...], digits: Dataset) -> None:
     given = experiment(name, asked)
-    assert samplers_of(given, build(given.model, digits.spec, seed=0)) == found
+    assert samplers_of(given.sampled_from, build(given.model, digits.spec, seed=0), name) == found
 
 
 def test_a_model_without_codes_is_refused_by_name(digits: Dataset) -> None:
-    given = experiment("gan", "gmm")
+    model = build(experiment("gan", "prior").model, digits.spec, seed=0)
     with pytest.raises(UserError, match=r"sampled_from: gmm needs a model .* got gan; set it to prior"):
-        samplers_of(given, build(given.model, digits.spec, seed=0))
+        samplers_of(["gmm"], model, "gan")
 
 
 def test_one_sampler_is_written_as_a_word_and_several_as_a_list() -> None:
