@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from genray.data.spec import Split
 from genray.errors import UserError
-from genray.models.base import GenerativeModel
+from genray.images import to_float
+from genray.models.base import Batch, GenerativeModel
 
 # N images, D feature dimensions, K classes
 
@@ -58,6 +60,21 @@ class Context:
     seed: int
     device: torch.device
     extractor: HasFeatures
+
+
+def some_of(split: Split, count: int) -> Split:
+    """At most `count` images, evenly spread over a split."""
+    index = np.linspace(0, len(split) - 1, min(count, len(split)), dtype=int)
+    return Split(split.images[index], None if split.labels is None else split.labels[index])
+
+
+def real_batches(split: Split, device: torch.device, size: int = CHUNK) -> Iterator[tuple[int, Batch]]:
+    """A split in batches as training has them, in order, each with the place of its first image."""
+    for start in range(0, len(split), size):
+        batch = {"image": to_float(split.images[start : start + size], device)}
+        if split.labels is not None:
+            batch["label"] = torch.tensor(split.labels[start : start + size], device=device)
+        yield start, batch
 
 
 class Metric(Protocol):

@@ -119,6 +119,31 @@ class HasJointLikelihood(Protocol):
     def joint_elbo_nats(self, batch: Batch, noise: Noise) -> Tensor:
         """Lower bound (B,) on ln p(x₁, x₂) [nats]."""
 
+    def conditional_elbo_nats(self, batch: Batch, noise: Noise, given: int = 0) -> Tensor:
+        """Lower bound (B,) on ln p(x₂|x₁), or where `given` is 1 on ln p(x₁|x₂) [nats]."""
+
+    def log_likelihoods_nats(self, batch: Batch, noise: Noise, num_draws: int) -> tuple[Tensor, Tensor]:
+        """ln p(x₁, x₂) and ln p(x) of the image alone, each (B,), by `num_draws` importance weights [nats]."""
+
+
+@runtime_checkable
+class CrossGenerates(Protocol):
+    """Of two views of an image. View 0 is x₁: images (B, C, H, W) in [-1, 1], or class probabilities (B, K)."""
+
+    each_shows_class: bool  # whether one view is enough to see of which class an image is
+
+    def pair(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Both views of real images."""
+
+    def draw_pair(self, n: int, noise: Noise) -> tuple[Tensor, Tensor]:
+        """n pairs from the prior."""
+
+    def cross(self, x: Tensor, noise: Noise, *, given: int) -> Tensor:
+        """The other view of images whose view `given` is x."""
+
+    def judged(self, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """What shows the class of each view: images as the data's, or class probabilities (B, K)."""
+
 
 @runtime_checkable
 class Completes(Protocol):
