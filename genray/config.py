@@ -118,7 +118,17 @@ class Experiment(Strict):
     model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_load_model_config)]
     ema_decay: Beta = 0.999  # of the weights that samples are drawn with; 0 switches averaging off
     precision: Literal["float32", "bfloat16"] = "float32"
-    metrics: tuple[str, ...] = ("frechet", "kernel", "prdc", "class_entropy", "elbo", "reconstruction")
+    metrics: tuple[str, ...] = (
+        "frechet",
+        "kernel",
+        "prdc",
+        "class_entropy",
+        "elbo",
+        "conditional_elbo",
+        "conditional_accuracy",
+        "reconstruction",
+        "completion",
+    )
     num_samples: PositiveInt | None = None  # None: as many as the split that they are compared with, 10,000 at most
     sampled_from: Annotated[
         tuple[Literal["prior", "gmm"], ...],

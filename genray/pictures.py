@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genray import latent
+from genray.completions import NUM_COMPLETIONS, complete
 from genray.data.spec import Split
 from genray.images import grid, paired_grid, to_float, to_uint8
-from genray.models.base import GenerativeModel, HasEncoder, Reconstructs
+from genray.models.base import Completes, GenerativeModel, HasEncoder, Reconstructs
 from genray.nn.noise import Noise
 from genray.samplers import HasCodes, Sampler
 
@@ -24,6 +25,7 @@ from genray.samplers import HasCodes, Sampler
 
 NUM_SHOWN = 100  # images in a picture
 NUM_RECONSTRUCTED = 30
+NUM_COMPLETED = 10
 
 Picture = NDArray[np.uint8]  # (H, W, C)
 
@@ -73,6 +75,15 @@ def reconstructions(shown: Shown) -> Picture | None:
     return paired_grid(to_uint8(real), to_uint8(shown.model.reconstruct(real)))
 
 
+def completions(shown: Shown) -> Picture | None:
+    """A row a real image: as it is, the part that is given, several completions."""
+    model = shown.model
+    if not isinstance(model, Completes) or not model.completes:
+        return None
+    real = spread(shown.split.images, NUM_COMPLETED)
+    return complete(model, real, NUM_COMPLETIONS, shown.noise()).picture()
+
+
 def interpolation(shown: Shown) -> Picture | None:
     return latent.interpolation(shown.model, shown.real(20)) if isinstance(shown.model, HasCodes) else None
 
@@ -100,6 +111,11 @@ PICTURES: dict[str, Kind] = {
         reconstructions,
         "Reconstructions",
         "Rows in pairs: test images above, what the model makes of their codes below",
+    ),
+    "completions": Kind(
+        completions,
+        "Completions",
+        "A row an image: a test image, the part of it that is given, and several completions drawn by the model",
     ),
     "interpolation": Kind(
         interpolation,

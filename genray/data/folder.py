@@ -90,7 +90,7 @@ def _read(
 ) -> dict[str, Split]:
     paths = [parts[part] / file for part, names in files.items() for file in names]
     with ThreadPoolExecutor(num_threads()) as threads:
-        images = np.stack(list(threads.map(lambda path: _decode(path, image_size), paths)))
+        images = np.stack(list(threads.map(lambda path: decode(path, image_size), paths)))
     if (images == images[:, :1]).all():
         images = images[:, :1]
     splits, start = {}, 0
@@ -111,7 +111,7 @@ def _three(parts: dict[str, Path], files: dict[str, list[str]], splits: dict[str
     return train, validation, splits["test"]
 
 
-def _decode(path: Path, size: int) -> NDArray[np.uint8]:
+def decode(path: Path, size: int) -> NDArray[np.uint8]:
     """One image file as RGB, uint8 (3, size, size)."""
     try:
         with Image.open(path) as image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -50,7 +51,9 @@ class Condition(nn.Module, ABC):
 
 
 class Label(Condition):
-    """x₁ is the label as one-hot vector, x₂ the image."""
+    """x₁ is the label, x₂ the image. As features it is a one-hot vector, scaled to a mean square of 1 as z has it: of
+    length 1, it was lost beside z, and after 3 epochs of MNIST half of the samples were not of their label.
+    """
 
     def __init__(self, spec: DataSpec) -> None:
         """Raises UserError for images without labels."""
@@ -68,7 +71,8 @@ class Label(Condition):
         return {"label": self._pick(n, noise)}
 
     def give(self, batch: dict[str, Tensor], noise: Noise, dropout_noise: Noise | None) -> Given:
-        return Given((batch["label"][:, None] == self.classes).float())
+        one_hot = batch["label"][:, None] == self.classes
+        return Given(one_hot * math.sqrt(self.size))
 
 
 class Part(Condition):

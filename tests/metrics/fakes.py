@@ -7,7 +7,7 @@ from torch import Tensor
 from genray.config import ModelConfig
 from genray.data.spec import DataSpec, Split
 from genray.metrics.base import Context, FeatureSet
-from genray.models.base import GenerativeModel
+from genray.models.base import Batch, GenerativeModel
 from genray.nn.noise import Noise
 
 
@@ -27,6 +27,7 @@ class Replay(GenerativeModel):
     """Gives back the images that it was handed, drawn by the noise, and a constant when asked to reconstruct."""
 
     Config = ModelConfig
+    takes_labels, completes = True, True
 
     def __init__(self, images: np.ndarray, value: float = 0.0) -> None:
         torch.nn.Module.__init__(self)
@@ -46,6 +47,15 @@ class Replay(GenerativeModel):
 
     def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
         return images.flatten(1).sum(1) + noise.normal(len(images)) * 0
+
+    def conditional_elbo_nats(self, batch: Batch, noise: Noise) -> Tensor:
+        return self.elbo_nats(batch["image"], noise) + batch["label"]
+
+    def masks(self, n: int, noise: Noise) -> Tensor:
+        return (torch.arange(self.images.shape[3]) < 1).expand(n, 1, self.images.shape[2], -1)
+
+    def complete(self, images: Tensor, masks: Tensor, noise: Noise) -> Tensor:
+        return torch.where(masks, images, self.sample(len(images), noise))
 
 
 class SampleOnly(GenerativeModel):

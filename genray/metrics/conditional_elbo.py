@@ -1,0 +1,38 @@
+"""Evidence lower bound of one view of real images given the other, for models of x₁ → x₂."""
+
+from __future__ import annotations
+
+import torch
+
+from genray.images import to_float
+from genray.metrics.base import CHUNK, Context, Score
+from genray.models.base import HasConditionalLikelihood
+from genray.nn.noise import Noise
+
+MIN_IMAGES = 1
+SCORES = {
+    "conditional_elbo": Score(
+        better="higher",
+        unit="nats",
+        summary="lower bound on ln p(x₂|x₁), mean over real images; comparable between equal views x₁, x₂ and equal "
+        "likelihoods only",
+        source="Sohn et al. 2015, Learning Structured Output Representation using Deep Conditional Generative Models",
+        judges="model",
+    )
+}
+
+
+def compute(context: Context) -> dict[str, float]:
+    """Mean of `conditional_elbo_nats` over the whole split."""
+    model, split = context.model, context.split
+    if not isinstance(model, HasConditionalLikelihood):
+        return {}
+    total = 0.0
+    for start in range(0, len(split), CHUNK):
+        part = slice(start, start + CHUNK)
+        batch = {"image": to_float(split.images[part], context.device)}
+        if split.labels is not None:
+            batch["label"] = torch.tensor(split.labels[part], device=context.device)
+        noise = Noise(context.seed, "conditional_elbo", start, device=context.device)
+        total += float(model.conditional_elbo_nats(batch, noise).sum())
+    return {"conditional_elbo": total / len(split)}
