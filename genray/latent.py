@@ -18,7 +18,7 @@ from genray.samplers import HasCodes, encode
 NUM_STEPS = 8  # decoded images from one code to another
 SIDE = 16  # images along a side of the plane
 MAX_CODES = 2_000  # dots
-FRAME, MARGIN = 480, 64  # pixels
+FRAME, MARGIN = 400, 60  # pixels
 COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 
 Picture = NDArray[np.uint8]  # (H, W, C)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import genray
 from genray.cli import main
@@ -84,3 +85,34 @@ def test_a_model_without_codes_is_refused(runs: Path, capfd: pytest.CaptureFixtu
         assert "gmm needs a model that encodes images and decodes codes, got gan" in capfd.readouterr().err
     assert not (runs / "new").exists()
     assert not (runs / "new.png").exists()
+
+
+SPACE = {"experiment": {"epochs": 2}, "search": {"model.hidden": {"choice": [16, 32]}}, "trials": 2}
+
+
+@pytest.mark.parametrize(
+    ("models", "sampled_from", "changes", "words"),
+    [
+        (
+            ["gan", "vae"],
+            "gmm",
+            {},
+            "gmm needs a model that encodes images and decodes codes, got gan; set it to prior",
+        ),
+        (["vae"], "gnm", {}, "got 'gnm'"),
+        (["vae"], [], {}, "sampled_from"),
+        (["vae"], ["gmm", "gmm"], {}, "sampled_from: each stands once, got gmm, gmm; leave out one"),
+        (["vae"], "gmm", {"objective": {"metric": "elbo"}}, "'elbo' judges a model and not its samples"),
+        (["vae"], "prior", {"search": {"sampled_from": {"choice": ["prior", "gmm"]}}}, "cannot be searched"),
+    ],
+)
+def test_refused_before_anything_starts(
+    models: list[str], sampled_from: object, changes: dict[str, object], words: str, tmp_path: Path, capfd
+) -> None:
+    space = SPACE | {"models": models, "experiment": {"epochs": 2, "sampled_from": sampled_from}} | changes
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
+    assert main(["sweep", str(tmp_path / "space.yaml"), "--out", str(tmp_path / "out")]) == 2
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("genray: ")
+    assert words in error
+    assert not (tmp_path / "out").exists()

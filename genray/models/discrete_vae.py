@@ -40,6 +40,7 @@ class Model(GenerativeModel):
     """q(z|x) is Bernoulli for each bit, p(z) a fair coin for each, p(x|z) Bernoulli for each pixel value."""
 
     Config = DiscreteVAEConfig
+    gaussian_prior = False
 
     def __init__(self, config: DiscreteVAEConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)

@@ -155,6 +155,8 @@ def pictures(model: str) -> dict[str, bytes]:
         blurred = np.clip(real[:16] + noise[:16] / 2, 0, 255).astype(np.uint8)
         rows = [real[:8], blurred[:8], real[8:16], blurred[8:]]
         made["reconstructions.png"] = np.concatenate(rows)
+        made["interpolation.png"] = blurred
+        made["codes.png"] = blurred[:, :, :1, :1].repeat(40, axis=2).repeat(40, axis=3)
     return {name: png(images) for name, images in made.items()}
 
 

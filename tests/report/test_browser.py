@@ -93,6 +93,14 @@ def test_table_shows_comparison_json(page: Path, browser: Chrome) -> None:
             assert ci95 == pytest.approx(row["metrics"][name]["ci95"], rel=0.06)
 
 
+def test_every_picture_is_drawn_and_every_kind_can_be_reached(page: Path, browser: Chrome) -> None:
+    sizes = browser.execute_script("return [...document.images].map(image => [image.naturalWidth, image.clientWidth])")
+    assert len(sizes) == 1 + 4 + 3 * 3  # real images; samples of four models; three kinds of the three with codes
+    assert all(own > 0 and shown > 50 for own, shown in sizes)
+    links = browser.execute_script("return [...document.querySelectorAll('nav a')].map(a => a.getAttribute('href'))")
+    assert {"#samples", "#reconstructions", "#interpolation", "#codes"} <= set(links)
+
+
 def test_figures_have_a_line_for_each_model_and_trial(page: Path, browser: Chrome) -> None:
     count = "return document.querySelectorAll(`[data-figure='${arguments[0]}'] .scatterlayer .trace`).length"
     assert browser.execute_script(count, "curve-frechet") == 2 * 4  # a band and a line for each model

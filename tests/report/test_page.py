@@ -101,11 +101,15 @@ def test_every_link_leads_somewhere(whole: tuple[str, Page], sweep: Path) -> Non
 
 
 def test_pictures_of_all_models_stand_beside_the_real_ones(whole: tuple[str, Page]) -> None:
-    _, page = whole
+    text, page = whole
     alts = [str(image["alt"]) for image in page.images]
     assert alts[0] == "Real images of the test split"
     assert [alt.split(",")[0] for alt in alts[1:5]] == [f"Samples of {m}" for m in ("gan", "vae_gan", "aae", "vae")]
-    assert [alt.split(",")[0] for alt in alts[5:]] == [f"Reconstructions of {m}" for m in ("vae_gan", "aae", "vae")]
+    kinds = ("Reconstructions", "Interpolation", "Codes")
+    expected = [f"{kind} of {model}" for kind in kinds for model in ("vae_gan", "aae", "vae")]
+    assert [alt.split(",")[0] for alt in alts[5:]] == expected
+    assert text.count("No such picture: gan.") == 3
+    assert "Latent plane" not in text
     sizes = set()
     for image in page.images[:5]:
         content = base64.b64decode(str(image["src"]).partition(",")[2])
@@ -125,6 +129,8 @@ def test_samples_are_shown_of_each_sampler_and_other_pictures_once(tmp_path: Pat
         "Samples of vae (from gmm), seed 1",
         "Samples of vae (from prior), seed 1",
         "Reconstructions of vae, seed 1",
+        "Interpolation of vae, seed 1",
+        "Codes of vae, seed 1",
     ]
     content = base64.b64decode(alts["Samples of vae (from gmm), seed 1"].partition(",")[2])
     assert Image.open(io.BytesIO(content)).convert("RGB").getpixel((170, 170)) == (255, 0, 0)
@@ -173,7 +179,7 @@ def test_what_comes_from_files_is_shown_and_not_run(tmp_path: Path) -> None:
     text, page = page_of(folder, out=folder / "comparison")
     assert evil not in own(text)
     assert "<img src=x" not in own(text)
-    assert len(page.images) == 3
+    assert len(page.images) == 5  # real images, and four kinds of the only row
     assert any(evil in data for data in page.text)  # and yet it can be read
     runs = [link for link in page.links if not link.startswith("#")]
     assert all("#" not in link and " " not in link for link in runs)
