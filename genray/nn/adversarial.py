@@ -62,16 +62,11 @@ def r1_penalty(discriminate: Callable[[Tensor], Tensor], images: Tensor) -> Tens
     return _slopes(discriminate, images).square().sum(1).mean()
 
 
-def gradient_penalty(
-    discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, noise: Noise, target: float = 1.0
-) -> Tensor:
-    """E(‖∇D(x̂)‖ − target)² / target², x̂ on the line between a real and a generated image (B, C, H, W).
-
-    Gulrajani et al. 2017, eq. 3; with another target than 1, Karras et al. 2018, app. A.1.
-    """
+def gradient_penalty(discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, noise: Noise) -> Tensor:
+    """E(‖∇D(x̂)‖ − 1)², x̂ between a real and a generated image (B, C, H, W). Gulrajani et al. 2017, eq. 3."""
     between = torch.lerp(fake, real, noise.uniform(len(real), 1, 1, 1))
     norms: Tensor = torch.linalg.vector_norm(_slopes(discriminate, between), dim=1)
-    return (norms / target - 1.0).square().mean()
+    return (norms - 1.0).square().mean()
 
 
 def _slopes(discriminate: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 # B images of the batch, D features, K kernels, P dimensions of a kernel, m images of a pack
 
 KERNEL_SIZE = 5  # Salimans et al. 2016, app.
+EPSILON = 1e-8  # a square root has no slope at 0
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -37,3 +39,18 @@ def pack(images: Tensor, size: int) -> Tensor:
     of it is lost.
     """
     return torch.cat([images.roll(-k, dims=0) for k in range(size)], dim=1)
+
+
+def with_minibatch_stddev(features: Tensor) -> Tensor:
+    """Feature maps (B, C, H, W) → (B, C + 1, H, W): one map more, of one number, the standard deviation over the batch
+    averaged over channels and places. Karras et al. 2018, §3."""
+    stddev = (features.var(0, correction=0) + EPSILON).sqrt().mean()
+    return torch.cat([features, stddev.expand(len(features), 1, *features.shape[2:])], dim=1)
+
+
+def repelling(features: Tensor) -> Tensor:
+    """Mean squared cosine between the features (B, D) of different images: 0 where all are orthogonal, 1 where all
+    point one way. The pulling-away term of Zhao et al. 2017, eq. 4."""
+    unit = F.normalize(features, dim=1)
+    n = len(features)
+    return ((unit @ unit.t()).square().sum() - n) / (n * (n - 1))

@@ -19,7 +19,7 @@ from genray.errors import Fault, UserError, nearest
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress, build
 from genray.nn.noise import Noise
 from genray.runs import Row, Run
-from genray.samplers import make_sampler, samplers_of
+from genray.samplers import PRIOR, make_sampler, samplers_of
 from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.ema import Ema
@@ -124,6 +124,7 @@ class Trainer:
         self._networks = list(networks.values())
         self._phases = [PhaseRunner(phase, networks, experiment) for phase in phases]
         self.epoch, self.train_seconds, self.row = 0, 0.0, Row()
+        self.before_anew: Callable[[], None] = lambda: None  # called where a level of a growing model ends
 
     @property
     def step(self) -> int:
@@ -153,10 +154,11 @@ class Trainer:
         experiment, place = self.experiment, self.distributed
         steps_per_epoch = self._batches.steps_per_epoch
         progress = Progress(step, experiment.epochs * steps_per_epoch, steps_per_epoch)
-        self.model.set_progress(progress)
         if self.model.begins_anew(progress):
+            self.before_anew()
             for runner in self._phases:
                 runner.forget()
+        self.model.set_progress(progress)
         batch = self._batches[step]
         for runner in self._phases:
             if step % runner.phase.every:
@@ -255,6 +257,16 @@ class Evaluator:
     def __init__(self, trainer: Trainer, run: Run, log: RunLog, judge: Judge | None, data: TrainingData) -> None:
         self._trainer, self._run, self._log, self._judge = trainer, run, log, judge
         self._data = data
+        trainer.before_anew = self.show_level
+
+    @torch.no_grad()
+    def show_level(self) -> None:
+        """Samples of a level that ends, in whichever epoch that is."""
+        trainer = self._trainer
+        model = trainer.ema.evaluated()
+        sampler = make_sampler(PRIOR, model, self._data.train, seed=0)
+        shown = pictures.Shown(model, self._data.validation, trainer.distributed.device, sampler)
+        self._log.pictures({"samples": pictures.samples(shown)}, trainer.epoch)
 
     @torch.no_grad()
     def __call__(self, row: Row) -> None:

@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 from genray import models
-from tests.models.steps import Steps, digit_batch, make
+from tests.models.steps import Steps, digit_batch, make, networks
 
 FOLDER = Path(__file__).parent / "golden"
-NETWORKS = ("mlp", "conv")
 NUM_STEPS, BATCH_SIZE = 5, 16
 
 Losses = dict[str, list[float]]  # phase → the loss of each step
@@ -33,7 +32,9 @@ def main() -> None:
     chosen = sys.argv[1:] or [name for name in models.names() if not path(name).exists()]
     FOLDER.mkdir(exist_ok=True)
     for name in chosen:
-        path(name).write_text(json.dumps({network: losses(name, network) for network in NETWORKS}, indent=1) + "\n")
+        path(name).write_text(
+            json.dumps({network: losses(name, network) for network in networks(name)}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

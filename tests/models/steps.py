@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import get_args
 
 import numpy as np
 import torch
@@ -19,6 +20,12 @@ DIGITS = DataSpec(channels=1, height=8, width=8, num_classes=10)
 
 def make(name: str, spec: DataSpec = DIGITS, *, seed: int = 0, **config: object) -> GenerativeModel:
     return build(models.load(name).Config.parse({"name": name, **config}), spec, seed)
+
+
+def networks(name: str) -> tuple[str, ...]:
+    """The kinds of networks that a model can be made of."""
+    kinds: tuple[str, ...] = get_args(models.load(name).Config.model_fields["network"].annotation)
+    return kinds
 
 
 @functools.cache

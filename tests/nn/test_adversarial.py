@@ -61,14 +61,13 @@ def test_r1_and_its_gradient_are_those_of_autograd(critic: nn.Module) -> None:
     torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("target", [1.0, 750.0])
-def test_the_gradient_penalty_is_that_of_autograd(critic: nn.Module, target: float) -> None:
+def test_the_gradient_penalty_is_that_of_autograd(critic: nn.Module) -> None:
     critic, real, fake = critic.float(), draws(6, 2, 3, 3), draws(6, 2, 3, 3, seed=1)
-    penalty = gradient_penalty(critic, real, fake, Noise(3), target)
+    penalty = gradient_penalty(critic, real, fake, Noise(3))
     share = Noise(3).uniform(6, 1, 1, 1)
     between = (share * real + (1 - share) * fake).requires_grad_()
     [slopes] = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    expected = sum((slope.norm() - target) ** 2 / target**2 for slope in slopes) / 6
+    expected = sum((slope.norm() - 1) ** 2 for slope in slopes) / 6
     torch.testing.assert_close(penalty, expected)
     weight = next(critic.parameters())
     ours, theirs = (torch.autograd.grad(p, weight)[0] for p in (penalty, expected))
