@@ -22,6 +22,8 @@ LEGEND = (
     "mean ± half of the 95 % Student-t interval over seeds; bold: best mean; ≈: its interval overlaps the best one's"
 )
 
+NONE = "–"  # where a row has no such score
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -69,14 +71,14 @@ def grid(comparison: Mapping[str, Any]) -> Grid:
             several = verdict is not None and verdict.contested
             cells.append(
                 Cell(
-                    estimate(found["mean"], found["ci95"]) if found else "–",
+                    estimate(found["mean"], found["ci95"]) if found else NONE,
                     best=several and verdict is not None and verdict.best == row["label"],
                     tied=several and verdict is not None and row["label"] in verdict.tied,
                 )
             )
         lines.append(tuple(cells))
     floor = comparison["floor"]
-    lines.append(tuple(Cell(estimate(f["mean"], f.get("ci95")) if (f := floor.get(n)) else "–") for n in names))
+    lines.append(tuple(Cell(estimate(f["mean"], f.get("ci95")) if (f := floor.get(n)) else NONE) for n in names))
     labels = tuple(row["label"] for row in comparison["rows"])
     return Grid(tuple(metric_head(name) for name in names), (*labels, FLOOR), tuple(lines))
 
@@ -160,27 +162,38 @@ def terminal(comparison: Mapping[str, Any]) -> RenderableType:
 
 class _Fitted:
     """A table with metrics downwards, as four models fit a terminal's width and ten metrics do not. Where even those do
-    not, intervals go below their means."""
+    not, intervals go below their means, and then models into several tables, each with the floor."""
 
     def __init__(self, comparison: Mapping[str, Any]) -> None:
         self._comparison = comparison
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = self._table(stacked=False)
-        needed = Measurement.get(console, options.update(max_width=10_000), wide).maximum
-        yield wide if needed <= options.max_width else self._table(stacked=True)
+        rows = list(range(len(self._comparison["rows"])))
+        tables = [self._table(rows, stacked=False)]
+        for parts in range(1, len(rows) + 1):
+            if self._fit(tables, console, options):
+                break
+            size = -(-len(rows) // parts)
+            tables = [self._table(rows[i : i + size], stacked=True) for i in range(0, len(rows), size)]
+        yield from tables
 
-    def _table(self, *, stacked: bool) -> Table:
+    def _fit(self, tables: Sequence[Table], console: Console, options: ConsoleOptions) -> bool:
+        endless = options.update(max_width=10_000)
+        return all(Measurement.get(console, endless, table).maximum <= options.max_width for table in tables)
+
+    def _table(self, rows: Sequence[int], *, stacked: bool) -> Table:
+        """Of the rows of these numbers."""
         comparison, table = self._comparison, grid(self._comparison)
         title = Text(f"{comparison['dataset']}, {comparison['split']} split")
         view = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         view.add_column("", no_wrap=True)
-        for label in [*table.labels[:-1], "floor"]:
-            view.add_column(Text(label), justify="right")
+        for label in [*[table.labels[row] for row in rows], "floor"]:
+            view.add_column(Text(label.replace(" ", "\n") if stacked else label), justify="right", no_wrap=True)
         for i, head in enumerate(table.heads):
-            view.add_row(Text(head), *[_styled(line[i], stacked=stacked) for line in table.cells])
+            if any(table.cells[row][i].text != NONE for row in rows):
+                view.add_row(Text(head), *[_styled(table.cells[row][i], stacked=stacked) for row in (*rows, -1)])
         view.add_section()
-        for head, *values in zip(COST_HEADS, *[cost(row) for row in comparison["rows"]], strict=True):
+        for head, *values in zip(COST_HEADS, *[cost(comparison["rows"][row]) for row in rows], strict=True):
             view.add_row(head, *values, "")
         return view
 

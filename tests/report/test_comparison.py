@@ -159,6 +159,27 @@ def test_terminal_table_has_every_row_and_the_floor(result: dict[str, Any], widt
     assert ("±0.00063 " in text) is (width == 80)
 
 
+@pytest.mark.parametrize("width", [45, 60, 80, 100])
+def test_no_number_is_cut_however_many_models_there_are(tmp_path: Path, width: int) -> None:
+    also = [{"sampled_from": "gmm", "metrics": {"frechet": 3.25}}]
+    names = ("vae", "aae", "vae_gan", "gan")
+    runs = [
+        write_run(tmp_path / f"{name}{seed}", name, seed=seed, result={"also": also} if name != "gan" else {})
+        for name in names
+        for seed in (0, 1)
+    ]
+    result = comparison.build(collect(runs))
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(tables.terminal(result))
+    text = console.export_text()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for cells in tables.grid(result).cells[:-1]:
+        for cell in cells:
+            assert cell.mean in text
+            assert cell.spread.replace(" ", "") in text.replace("± ", "±")
+
+
 def rows(*estimates: tuple[str, float, float | None]) -> dict[str, Any]:
     made = [
         {"label": label, "metrics": {"frechet": {"mean": mean, "ci95": ci95, "values": [mean]}}}
