@@ -38,11 +38,11 @@ def exact_elbo(model: Model, images: Tensor) -> Tensor:
 def test_elbo_is_its_sum_over_all_codes_and_lies_below_the_log_likelihood() -> None:
     model, images = trained(), digit_batch(6, step=100)["image"]
     with torch.no_grad():
-        draws = torch.stack([model.elbo_nats(images, Noise(k)) for k in range(400)])
+        draws = torch.stack([model.elbo_nats(images, Noise(k)) for k in range(200)])
         exact, evidence = exact_elbo(model, images), every_code(model, images)[0].logsumexp(0)
     assert (exact < evidence).all()
     assert (draws.std(0) > 0.1).any()
-    assert ((draws.mean(0) - exact).abs() < 4 * draws.std(0) / 20 + 1e-3).all()
+    assert ((draws.mean(0) - exact).abs() < 4 * draws.std(0) / math.sqrt(200) + 1e-3).all()
 
 
 @pytest.mark.parametrize("kl_term", ["exact", "exact_entropy", "sampled"])
@@ -82,21 +82,24 @@ def test_samples_are_decoded_from_fair_bits() -> None:
     assert (counts - 100).abs().max() < 45  # 4.8 standard deviations
 
 
-@pytest.mark.parametrize("estimator", ["score_function", "control_variate", "leave_one_out"])
-def test_the_encoder_learns_by_every_estimator(estimator: str) -> None:
-    """The bits tell of the image: the bound beats what a decoder alone, with the encoder as it began, comes to."""
-    whole, decoder_alone = (make("discrete_vae", hidden=64, estimator=estimator) for _ in range(2))
-    bounds = []
-    for model, frozen in ((whole, False), (decoder_alone, True)):
-        encoder = {name: p.clone() for name, p in model.encoder.state_dict().items()}
-        steps = Steps(model)
-        for step in range(150):
-            steps.all(digit_batch(64, step=step % 20), step)
-            if frozen:
-                model.encoder.load_state_dict(encoder)
-        with torch.no_grad():
-            bounds.append(model.elbo_nats(digit_batch(512, step=1)["image"], Noise("bound")).mean().item())
-    assert bounds[0] > bounds[1] + 0.5
+def bound_after(num_steps: int, estimator: str, *, frozen: bool) -> float:
+    """With the encoder as it began, where it is frozen."""
+    model = make("discrete_vae", hidden=64, estimator=estimator)
+    encoder = {name: p.clone() for name, p in model.encoder.state_dict().items()}
+    steps = Steps(model)
+    for step in range(num_steps):
+        steps.all(digit_batch(64, step=step % 20), step)
+        if frozen:
+            model.encoder.load_state_dict(encoder)
+    with torch.no_grad():
+        return model.elbo_nats(digit_batch(512, step=1)["image"], Noise("bound")).mean().item()
+
+
+def test_the_encoder_learns_by_every_estimator() -> None:
+    """The bits tell of the image: the bound beats what a decoder alone comes to."""
+    decoder_alone = bound_after(120, "leave_one_out", frozen=True)
+    for estimator in ("score_function", "control_variate", "leave_one_out"):
+        assert bound_after(120, estimator, frozen=False) > decoder_alone + 0.4, estimator
 
 
 @pytest.mark.parametrize(
