@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from genray import latent
 from genray.completions import NUM_COMPLETIONS, complete
 from genray.data.spec import Split
 from genray.images import grid, paired_grid, to_float, to_uint8
-from genray.models.base import Completes, GenerativeModel, HasEncoder, Reconstructs
+from genray.models.base import Completes, CrossGenerates, GenerativeModel, HasEncoder, Reconstructs
 from genray.nn.noise import Noise
 from genray.samplers import HasCodes, Sampler
 
@@ -26,8 +27,11 @@ from genray.samplers import HasCodes, Sampler
 NUM_SHOWN = 100  # images in a picture
 NUM_RECONSTRUCTED = 30
 NUM_COMPLETED = 10
+NUM_CLASSES_SHOWN, NUM_OF_A_KIND = 20, 10
+NUM_CROSSED, NUM_CROSS_DRAWS = 10, 4
 
 Picture = NDArray[np.uint8]  # (H, W, C)
+Value = TypeVar("Value", np.uint8, np.int64)
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,9 @@ class Kind:
     caption: str
 
 
-def spread(images: NDArray[np.uint8], count: int = NUM_SHOWN) -> NDArray[np.uint8]:
-    """`count` images (n, C, H, W) evenly spaced among all: a folder's lie class by class."""
-    picked: NDArray[np.uint8] = images[np.linspace(0, len(images) - 1, min(count, len(images)), dtype=int)]
+def spread(images: NDArray[Value], count: int = NUM_SHOWN) -> NDArray[Value]:
+    """`count` images (n, C, H, W), or labels, evenly spaced among all: a folder's lie class by class."""
+    picked: NDArray[Value] = images[np.linspace(0, len(images) - 1, min(count, len(images)), dtype=int)]
     return picked
 
 
@@ -82,6 +86,33 @@ def completions(shown: Shown) -> Picture | None:
         return None
     real = spread(shown.split.images, NUM_COMPLETED)
     return complete(model, real, NUM_COMPLETIONS, shown.noise()).picture()
+
+
+def by_label(shown: Shown) -> Picture | None:
+    """A row a class: images drawn of it."""
+    if not shown.model.takes_labels or shown.split.labels is None:
+        return None
+    label = torch.tensor(np.unique(shown.split.labels)[:NUM_CLASSES_SHOWN], device=shown.device)
+    label = label.repeat_interleave(NUM_OF_A_KIND)
+    return grid(to_uint8(shown.model.sample(len(label), shown.noise(), label=label)), columns=NUM_OF_A_KIND)
+
+
+def cross_generation(shown: Shown) -> Picture | None:
+    """A row a pair of views that both are images: the first, draws of the second from it, and the other way round."""
+    model = shown.model
+    if not isinstance(model, CrossGenerates) or (isinstance(model, Completes) and model.completes):
+        return None
+    noise = shown.noise()
+    batch = {"image": shown.real(NUM_CROSSED)}
+    if shown.split.labels is not None:
+        batch["label"] = torch.tensor(spread(shown.split.labels, NUM_CROSSED), device=shown.device)
+    pair = model.pair(batch, noise)
+    if any(view.ndim < 4 for view in pair):  # a label, whose images `by_label` shows
+        return None
+    parts = [[pair[i], *(model.cross(pair[i], noise, given=i) for _ in range(NUM_CROSS_DRAWS))] for i in range(2)]
+    channels = max(view.shape[1] for view in pair)  # a grey image beside a coloured copy
+    rows = torch.stack([image.expand(-1, channels, -1, -1) for part in parts for image in part], dim=1)
+    return grid(to_uint8(rows.flatten(0, 1)), columns=rows.shape[1])
 
 
 def interpolation(shown: Shown) -> Picture | None:
@@ -116,6 +147,12 @@ PICTURES: dict[str, Kind] = {
         completions,
         "Completions",
         "A row an image: a test image, the part of it that is given, and several completions drawn by the model",
+    ),
+    "by_label": Kind(by_label, "Samples by label", "A row a class, and in it images that were drawn of it"),
+    "cross_generation": Kind(
+        cross_generation,
+        "One view from the other",
+        "A row a test image: its first view and draws of the second from it, its second view and draws of the first",
     ),
     "interpolation": Kind(
         interpolation,
