@@ -35,7 +35,19 @@ if TYPE_CHECKING:
     from genray.runs import Row, Run
     from genray.space import Sweep
 
-__all__ = ["Fault", "UserError", "__version__", "compare", "evaluate", "load", "sample", "study", "sweep", "train"]
+__all__ = [
+    "Fault",
+    "UserError",
+    "__version__",
+    "compare",
+    "complete",
+    "evaluate",
+    "load",
+    "sample",
+    "study",
+    "sweep",
+    "train",
+]
 
 __version__ = "0.1.0"
 
@@ -107,12 +119,30 @@ def load(run: PathLike, *, device: str = "cpu") -> GenerativeModel:
 
 
 def sample(
-    run: PathLike, num: int = 64, *, seed: int = 0, device: str = "cpu", sampled_from: str = "prior"
+    run: PathLike,
+    num: int = 64,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    sampled_from: str = "prior",
+    label: int | None = None,
 ) -> NDArray[np.uint8]:
-    """`num` samples of a trained run: uint8 (N, C, H, W). `sampled_from` "gmm": a mixture fitted to training codes."""
+    """`num` samples of a trained run: uint8 (N, C, H, W). `sampled_from` "gmm": a mixture fitted to training codes.
+
+    With `label`, images of that class, by a model that was trained to draw them.
+    """
     from genray import samples
 
-    return samples.draw(run, num, seed=seed, device=device, sampled_from=sampled_from)
+    return samples.draw(run, num, seed=seed, device=device, sampled_from=sampled_from, label=label)
+
+
+def complete(
+    run: PathLike, files: Sequence[PathLike], num: int = 8, *, seed: int = 0, device: str = "cpu"
+) -> NDArray[np.uint8]:
+    """`num` completions of each image file, by a model that was trained to be given a part: uint8 (N, num, C, H, W)."""
+    from genray import samples
+
+    return samples.complete(run, files, num, seed=seed, device=device).drawn
 
 
 def compare(runs: Sequence[PathLike], *, out: PathLike | None = None) -> dict[str, Any]:

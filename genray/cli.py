@@ -33,13 +33,16 @@ Trials = Annotated[int | None, typer.Option(help="Trials of each model, in place
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster's address; default: Ray on this machine.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Ray's own log too.")]
-Num = Annotated[int, typer.Option(help="How many.")]
+Num = Annotated[int | None, typer.Option(help="How many. Default: 64, or 8 completions of each image.")]
 Seed = Annotated[int, typer.Option(help="Another seed gives other samples.")]
 File = Annotated[Path, typer.Option(metavar="FILE", help="A .png: one picture; a .npz: `images`, uint8.")]
 Samplers = Annotated[
     list[str] | None,
     typer.Option("--sampled-from", metavar="SAMPLER", help="prior or gmm; can be repeated. Default: the run's own."),
 ]
+Label = Annotated[int | None, typer.Option(metavar="CLASS", help="Images of this class alone, from 0.")]
+Complete = Annotated[list[Path] | None, typer.Option(metavar="FILE...", help="Images to complete from a part of each.")]
+Files = Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More images to --complete.")]
 SampledFrom = Annotated[str, typer.Option(metavar="SAMPLER", help="prior, or gmm: a mixture fitted to codes.")]
 RunOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/MODEL-DATASET-SEED.")]
 SweepOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/NAME, by the file's `name`.")]
@@ -192,24 +195,39 @@ def compare(runs: RunFolders, out: PageOut = None) -> None:
 @app.command()
 def sample(
     run: RunFolder,
-    num: Num = 64,
+    files: Files = None,
+    num: Num = None,
     out: File = Path("samples.png"),
     seed: Seed = 0,
     sampled_from: SampledFrom = "prior",
+    label: Label = None,
+    complete: Complete = None,
 ) -> None:
-    """Draws samples from a trained run.
+    """Draws samples from a trained run, of a given label, or completes images of which it is given a part.
 
     \b
     Examples:
       genray sample runs/vae-digits-0
       genray sample runs/vae-digits-0 --num 10000 --out samples.npz
       genray sample runs/vae-digits-0 --sampled-from gmm
+      genray sample runs/cvae-mnist-0 --label 7
+      genray sample runs/halves --complete a.png b.png c.png --num 6
     """
     from genray import samples
 
     samples.check_file(out)
-    samples.save(samples.draw(run, num, seed=seed, sampled_from=sampled_from), out)
-    typer.echo(f"wrote {num} samples of {run} to {out}")
+    if not complete:
+        if files:
+            raise UserError(f"sample takes one run, got {files[0]} too; files to complete come after --complete")
+        images = samples.draw(run, 64 if num is None else num, seed=seed, sampled_from=sampled_from, label=label)
+        samples.save(images, out)
+        typer.echo(f"wrote {len(images)} samples of {run} to {out}")
+        return
+    if label is not None or sampled_from != "prior":
+        raise UserError("--complete takes neither --label nor --sampled-from; leave them out")
+    completions = samples.complete(run, [*complete, *(files or ())], 8 if num is None else num, seed=seed)
+    samples.save_completions(completions, out)
+    typer.echo(f"wrote {completions.drawn.shape[1]} completions of {len(completions.images)} images to {out}")
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from genray.files import write_bytes
 from genray.images import grid, save_png
 
 if TYPE_CHECKING:
+    from genray.completions import Completions
     from genray.samplers import Sampler
 
-# N images, C channels (1 or 3), H height, W width
+# N images, k completions of each, C channels (1 or 3), H height, W width
 
 FORMATS = (".png", ".npz")
 
@@ -31,14 +33,23 @@ def check_file(out: Path) -> None:
 
 
 def draw(
-    run: Path | str, num: int, *, seed: int = 0, device: str = "cpu", sampled_from: str = "prior"
+    run: Path | str,
+    num: int,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    sampled_from: str = "prior",
+    label: int | None = None,
 ) -> NDArray[np.uint8]:
-    """`num` samples of a run, uint8 (N, C, H, W). Equal seeds give equal samples on the same kind of device."""
+    """`num` samples of a run, uint8 (N, C, H, W), with `label` all of one class. Equal seeds give equal samples on the
+    same kind of device."""
     from genray.metrics import evaluate
 
     if num < 1:
         raise UserError(f"the number of samples must be >= 1, got {num}")
-    sampler = _sampler(run, sampled_from, device)
+    if label is not None and sampled_from != "prior":
+        raise UserError(f"--label needs --sampled-from prior, got {sampled_from}; leave out one of them")
+    sampler = _sampler(run, sampled_from, device) if label is None else _of_label(run, label, device)
     return np.concatenate(list(evaluate.draw(sampler.draw, num, seed=seed, device=device)))
 
 
@@ -58,15 +69,66 @@ def _sampler(run: Path | str, name: str, device: str) -> Sampler:
     return make_sampler(name, model, train, seed=experiment.seed, device=device)
 
 
+def _of_label(run: Path | str, label: int, device: str) -> Sampler:
+    """The prior of a run, given one label."""
+    import torch
+
+    from genray.runs import load
+    from genray.samplers import PRIOR, Sampler
+
+    model = load(run, device=device)
+    if not model.takes_labels:
+        raise UserError(f"--label needs a model that draws images of a given label, and {run} holds none; train a cvae")
+    if not 0 <= label < model.spec.num_classes:
+        raise UserError(f"--label must lie between 0 and {model.spec.num_classes - 1}, got {label}; give one of these")
+    return Sampler(PRIOR, lambda n, noise: model.sample(n, noise, label=torch.full((n,), label, device=device)))
+
+
+def complete(
+    run: Path | str, files: Sequence[Path | str], num: int, *, seed: int = 0, device: str = "cpu"
+) -> Completions:
+    """`num` completions of each image file, from the part that the run's model was trained to be given."""
+    from genray import completions
+    from genray.models.base import Completes
+    from genray.nn.noise import Noise
+    from genray.runs import load
+
+    if num < 1:
+        raise UserError(f"the number of completions must be >= 1, got {num}")
+    model = load(run, device=device)
+    if not isinstance(model, Completes) or not model.completes:
+        raise UserError(
+            f"--complete needs a model that completes images, and {run} holds none; "
+            f"train a cvae with model.condition=top, left or box"
+        )
+    images = completions.read([Path(file) for file in files], model.spec)
+    return completions.complete(model, images, num, Noise(seed, "complete", device=device))
+
+
 def save(images: NDArray[np.uint8], out: Path) -> None:
     """`images` (N, C, H, W) as a square grid in a PNG, or in an npz as `images` (N, H, W), or (N, H, W, C) in color."""
+    _write(out, lambda: grid(images, columns=math.ceil(math.sqrt(len(images)))), images)
+
+
+def save_completions(completions: Completions, out: Path) -> None:
+    """A row an image in a PNG, as `Completions.picture` makes it; in an npz `images` (N, k, H, W), in color
+    (N, k, H, W, C), and `masks`, bool (N, H, W), True where pixels were given.
+    """
+    _write(out, completions.picture, completions.drawn, masks=completions.masks[:, 0])
+
+
+def _write(
+    out: Path, picture: Callable[[], NDArray[np.uint8]], images: NDArray[np.uint8], **arrays: NDArray[np.bool_]
+) -> None:
+    """The picture, or `images` (..., C, H, W) with channels last, or without them in gray, and `arrays`."""
     check_file(out)
     try:
         if out.suffix == ".png":
-            save_png(out, grid(images, columns=math.ceil(math.sqrt(len(images)))))
+            save_png(out, picture())
         else:
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, images=images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1))
+            channels_last = images[..., 0, :, :] if images.shape[-3] == 1 else np.moveaxis(images, -3, -1)
+            np.savez_compressed(buffer, images=channels_last, **arrays)  # type: ignore[arg-type]
             write_bytes(out, buffer.getvalue())
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; give another file with --out") from None
