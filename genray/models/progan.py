@@ -26,7 +26,7 @@ NUM_REFERENCE = 64  # codes, of which a batch normalization takes its statistics
 class ProGANConfig(ModelConfig):
     name: Literal["progan"] = "progan"
     network: Literal["conv"] = "conv"
-    hidden: PositiveInt = 32  # channels at 4 x 4, half of them at each level above, but no fewer than 8
+    hidden: PositiveInt = 24  # channels at 4 x 4, half of them at each level above, but no fewer than 8
     latent: PositiveInt = 32
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of the critic
     growth: bool = True  # off: all levels from the first step
@@ -177,4 +177,4 @@ class Model(GenerativeModel):
         return level_and_alpha(step, num_steps, self.canvas.num_levels, self.config.growth_share)
 
 
-OPTIMIZER = OptimizerConfig(learning_rate=3e-3, betas=(0.0, 0.99))
+OPTIMIZER = OptimizerConfig(learning_rate=5e-3, betas=(0.0, 0.99))
