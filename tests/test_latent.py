@@ -101,6 +101,11 @@ ALL = {"samples", "reconstructions", "interpolation", "manifold", "codes"}
         ({"name": "aae", "latent": 2, "prior": "swiss_roll"}, ALL),
         ({"name": "vae_gan", "latent": 3}, ALL - {"manifold"}),
         ({"name": "gan"}, {"samples"}),
+        ({"name": "cvae", "condition": "label"}, {"samples", "by_label"}),
+        ({"name": "cvae", "condition": "top"}, {"samples", "completions"}),
+        ({"name": "joint_vae", "views": "image_label"}, ALL - {"manifold"} | {"by_label"}),
+        ({"name": "joint_vae", "views": "rotated"}, ALL - {"manifold"} | {"cross_generation"}),
+        ({"name": "joint_vae", "views": "halves"}, ALL - {"manifold"} | {"completions"}),
     ],
 )
 def test_pictures_that_a_model_has(model: dict[str, object], names: set[str], digits: Dataset) -> None:
