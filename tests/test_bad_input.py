@@ -204,3 +204,35 @@ def test_images(capfd: pytest.CaptureFixture[str]) -> None:
         Image.fromarray(np.full((8, 8), i, np.uint8)).save(f"images/{i}.png")
     Path("images/7.png").write_bytes(b"not a picture")
     assert "7.png" in refused(["train", "vae", "--dataset", "folder:images"], capfd)
+
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train gan --set model.loss=wasserstein", ["model.loss", "'wgan_gp' or 'hinge'", "got 'wasserstein'"]),
+        (
+            "train gan --set model.loss=hinge --set model.label_smoothing=0.1",
+            ["label_smoothing goes with a logistic loss, got loss='hinge'", "leave it out"],
+        ),
+        (
+            "train gan --set model.loss=wgan_gp --set model.r1_weight=1",
+            ["r1_weight draws the slope to 0", "r1_weight=1", "set it to 0"],
+        ),
+        ("train gan --set model.packing=0", ["model.packing", "greater than 0, got 0"]),
+        ("train progan --set image_size=3", ["begins at 4 x 4 pixels, got images of 3 x 3", "image_size"]),
+        (
+            "train progan --set model.batch_norm=generator",
+            ["one normalization a network", "batch_norm='generator'", "set pixel_norm to false"],
+        ),
+        (
+            "train progan --set model.pixel_norm=false --set model.batch_norm=both --set model.loss=wgan_gp",
+            ["batch_norm in the critic", "batch_norm='both', loss='wgan_gp'", "set batch_norm to generator"],
+        ),
+        ("train progan --set model.network=mlp", ["model.network", "'conv', got 'mlp'"]),
+    ],
+)
+def test_adversarial(arguments: str, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    error = refused(arguments.split(), capfd)
+    for word in words:
+        assert word in error
