@@ -6,16 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from genray.report.drawing import looks, panels
 from genray.report.intervals import summarize
-from genray.studies._gradient_spread import LADDER
+from genray.studies._gradient_spread import LADDER, NUM_DRAWS
 from genray.studies.base import Figure, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MODELS = tuple(LADDER)
 LOOKS: dict[str, dict[str, Any]] = {**looks(list(LADDER["vae"]))}
+LOOKS["leave-one-out"] |= {"linestyle": "--"}  # it lies on the control variate
 TITLES = {"vae": "VAE (Gaussian z)", "discrete_vae": "Discrete VAE (bits)"}
 
 
@@ -26,19 +29,25 @@ def draw(
 
 
 def _variance(measured: Sequence[Outcome]) -> Figure:
-    models = list(dict.fromkeys(outcome["model"] for outcome in measured))
     num_stages = len(measured[0]["stages"])
-    drawing, axes = panels(len(models), num_stages, share_y=True)
-    for row, model in enumerate(models):
+    drawing, axes = panels(len(MODELS), num_stages, share_y=True)
+    means = []
+    for row, model in enumerate(MODELS):
         outcomes = [outcome for outcome in measured if outcome["model"] == model]
         for i in range(num_stages):
             panel = axes[row * num_stages + i]
             for label in LADDER[model]:
                 n, logs = _lines(outcomes, i, label, "variance")
                 _band(panel, n, logs, label)
-            panel.set(xscale="log", yscale="log", xlabel="draws n")
+                means.append(logs.mean(0))
+            panel.set(
+                xscale="log", yscale="log", xlabel="draws n", xticks=NUM_DRAWS, xticklabels=[str(n) for n in NUM_DRAWS]
+            )
+            panel.xaxis.set_minor_locator(NullLocator())
             panel.set_title(f"{TITLES[model]}, epoch {outcomes[0]['stages'][i]['epoch']}")
         axes[row * num_stages].set_ylabel("variance of the gradient")
+    lowest, highest = (float(np.exp(end(np.concatenate(means)))) for end in (np.min, np.max))
+    axes[0].set_ylim(lowest / 4, 4 * highest)  # of the lines: the interval of few seeds may be as wide as the page
     drawing.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Figure(
         "variance",
@@ -81,14 +90,16 @@ def _ratio(points: dict[str, list[dict[str, Any]]]) -> Figure:
 
 
 def _price(measured: Sequence[Outcome]) -> Figure:
-    models = list(dict.fromkeys(outcome["model"] for outcome in measured))
-    drawing, axes = panels(1, len(models), size=(4.2, 3.2))
-    for panel, model in zip(axes, models, strict=True):
+    drawing, axes = panels(1, len(MODELS), size=(4.2, 3.2))
+    for panel, model in zip(axes, MODELS, strict=True):
         outcomes = [outcome for outcome in measured if outcome["model"] == model]
         for label in LADDER[model]:
             milliseconds, logs = (_lines(outcomes, -1, label, key)[1].mean(0) for key in ("milliseconds", "variance"))
             panel.plot(np.exp(milliseconds), np.exp(logs), marker="o", ms=3, label=label, **LOOKS[label])
         panel.set(xscale="log", yscale="log", xlabel="milliseconds a gradient", ylabel="variance of the gradient")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(ScalarFormatter())
+        panel.xaxis.set_minor_locator(NullLocator())
         panel.set_title(f"{TITLES[model]}, epoch {outcomes[0]['stages'][-1]['epoch']}")
     drawing.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Figure(
@@ -101,9 +112,8 @@ def _price(measured: Sequence[Outcome]) -> Figure:
 
 
 def _training(trainings: Sequence[Outcome]) -> Figure:
-    models = list(dict.fromkeys(training["model"] for training in trainings))
-    drawing, axes = panels(1, len(models), size=(4.2, 3.2), share_y=True)
-    for panel, model in zip(axes, models, strict=True):
+    drawing, axes = panels(1, len(MODELS), size=(4.2, 3.2), share_y=True)
+    for panel, model in zip(axes, MODELS, strict=True):
         lowest = []
         for _, label, outcomes in by_estimator([t for t in trainings if t["model"] == model]):
             epochs = np.array([point["epoch"] for point in outcomes[0]["curve"]])

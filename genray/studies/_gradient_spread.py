@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, cast
@@ -103,43 +104,43 @@ def gradient(model: Model, images: Tensor, way: Way, num_draws: int, noise: Nois
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.encoder.parameters()))])
 
 
-def spread(
-    model: Model, images: Tensor, way: Way, num_draws: int, *, replicates: int, along: Tensor, key: str
-) -> dict[str, float | int | str]:
-    """Total variance of the gradient (the sum over its components), its mean and standard error along a direction
-    (P,), and the milliseconds that one takes: of the fastest, which no other process held up."""
-    found, seconds = [], []
-    for replicate in range(replicates):
-        noise = Noise(key, *way, num_draws, replicate)
+class Spread:
+    """Gradients of one way with one number of draws, as they come, of which sums are kept."""
+
+    def __init__(self, way: Way, num_draws: int, along: Tensor) -> None:
+        self.way, self.num_draws, self._along = way, num_draws, along
+        self._sum, self._squares = torch.zeros_like(along, dtype=torch.float64), 0.0
+        self._projections: list[float] = []
+        self._seconds: list[float] = []
+
+    def add(self, model: Model, images: Tensor, noise: Noise) -> None:
         started = time.perf_counter()
-        found.append(gradient(model, images, way, num_draws, noise))
-        seconds.append(time.perf_counter() - started)
-    gradients = torch.stack(found)
-    projected = gradients @ along
-    return {
-        "estimator": way.estimator,
-        "kl_term": way.kl_term,
-        "num_draws": num_draws,
-        "variance": gradients.double().var(0).sum().item(),
-        "projection": projected.mean().item(),
-        "standard_error": projected.std().item() / replicates**0.5,
-        "milliseconds": 1e3 * min(seconds),
-    }
+        g = gradient(model, images, self.way, self.num_draws, noise).double()
+        self._seconds.append(time.perf_counter() - started)
+        self._sum += g
+        self._squares += (g @ g).item()
+        self._projections.append((g @ self._along.double()).item())
 
-
-def direction(model: Model, images: Tensor, way: Way, *, key: str) -> Tensor:
-    """The unit vector (P,) of a precise gradient, from draws that no other measurement uses."""
-    mean = gradient(model, images, way, 256, Noise(key, "direction"))
-    return F.normalize(mean, dim=0)
+    def result(self) -> dict[str, float | int | str]:
+        """Total variance of the gradient (the sum over its components), its mean and standard error along the
+        direction, and the milliseconds that one takes: of the fastest, which no other process held up."""
+        num = len(self._projections)
+        return {
+            **self.way._asdict(),
+            "num_draws": self.num_draws,
+            "variance": (self._squares - (self._sum @ self._sum).item() / num) / (num - 1),
+            "projection": statistics.fmean(self._projections),
+            "standard_error": statistics.stdev(self._projections) / num**0.5,
+            "milliseconds": 1e3 * min(self._seconds),
+        }
 
 
 def measure(model: Model, kind: str, images: Tensor, *, replicates: int, key: str) -> list[dict[str, Any]]:
-    """`spread` of every way at every number of draws."""
+    """The spread of every way at every number of draws, all in turn: whatever else slows the machine, slows all."""
     precise = Way("reparameterization" if kind == "vae" else "leave_one_out", "exact")
-    along = direction(model, images, precise, key=key)
-    return [
-        spread(model, images, way, n, replicates=replicates, along=along, key=key)
-        for way in ways(kind)
-        for n in NUM_DRAWS
-        if n >= way.least
-    ]
+    along = F.normalize(gradient(model, images, precise, 256, Noise(key, "direction")), dim=0)
+    spreads = [Spread(way, n, along) for way in ways(kind) for n in NUM_DRAWS if n >= way.least]
+    for replicate in range(replicates):
+        for spread in spreads:
+            spread.add(model, images, Noise(key, *spread.way, spread.num_draws, replicate))
+    return [spread.result() for spread in spreads]

@@ -106,10 +106,7 @@ def bound_table(trainings: Sequence[Outcome]) -> Table:
 
 
 def by_model(measured: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    found: dict[str, list[Outcome]] = {}
-    for outcome in measured:
-        found.setdefault(outcome["model"], []).append(outcome)
-    return found
+    return {model: [outcome for outcome in measured if outcome["model"] == model] for model in LADDER}
 
 
 def of_way(stage: dict[str, Any], way: Way) -> list[Spread]:
