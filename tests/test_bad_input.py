@@ -236,3 +236,32 @@ def test_adversarial(arguments: str, words: list[str], capfd: pytest.CaptureFixt
     error = refused(arguments.split(), capfd)
     for word in words:
         assert word in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train joint_vae --set model.views=quarters", ["model.views", "'halves'", "got 'quarters'"]),
+        (
+            "train joint_vae --set model.views=halves --set model.network=conv",
+            ["network conv needs images of at least 8 x 8, got 4 x 8", "take mlp"],
+        ),
+        (
+            "train joint_vae --set model.binarized=true --set model.likelihood=gaussian",
+            ["binarized pixels are 0 or 1, got likelihood='gaussian'", "set likelihood to bernoulli"],
+        ),
+        (
+            "train joint_vae --set model.binarized=true --set model.views=recoloured",
+            ["binarized pixels have no other colour, got views='recoloured'", "set binarized to false"],
+        ),
+        ("train joint_vae --set model.alpha=0", ["model.alpha", "greater than 0", "got 0"]),
+        ("train joint_vae --dataset folder:unlabelled", ["needs a dataset with labels", "set model.views to halves"]),
+    ],
+)
+def test_views(arguments: str, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    Path("unlabelled").mkdir()
+    for i in range(80):
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(f"unlabelled/{i}.png")
+    error = refused([*arguments.split(), "--set", "batch_size=8"], capfd)
+    for word in words:
+        assert word in error
