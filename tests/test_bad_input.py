@@ -206,6 +206,63 @@ def test_images(capfd: pytest.CaptureFixture[str]) -> None:
     assert "7.png" in refused(["train", "vae", "--dataset", "folder:images"], capfd)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("study", ["Missing argument 'NAME'", "study --help"]),
+        (
+            "study optimal_discriminatr",
+            ["'optimal_discriminatr' is not a study", "did you mean 'optimal_discriminator'?"],
+        ),
+        ("study base", ["'base' is not a study"]),
+        ("study optimal_discriminator --budget big", ["budget must be quick or full", "'big'"]),
+        ("study optimal_discriminator --resume", ["holds no study to go on with", "--out"]),
+        ("study optimal_discriminator --out /proc/genray", ["cannot write the study to /proc/genray", "--out"]),
+        ("study optimal_discriminator --out file", ["file is there and is not a study", "--out"]),
+    ],
+)
+def test_study(arguments: str, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    Path("file").touch()
+    error = refused(arguments.split(), capfd)
+    for word in words:
+        assert word in error
+
+
+def test_study_of_another_folder(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    Path("out/study.yaml").write_text("study: optimal_discriminator\nbudget: full\n")
+    assert "holds a study already" in refused("study optimal_discriminator --out out".split(), capfd)
+    error = refused("study optimal_discriminator --out out --resume".split(), capfd)
+    assert "budget is 'full', got 'quick'" in error
+    assert "is not a run" in refused("train vae --out out --resume".split(), capfd)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            "train discrete_vae --set model.estimator=reparameterization",
+            [
+                "'reparameterization' needs codes with a derivative",
+                "take score_function, control_variate or leave_one_out",
+            ],
+        ),
+        (
+            "train discrete_vae --set model.num_draws=1",
+            ["'leave_one_out' needs at least 2 draws, got num_draws=1", "raise num_draws"],
+        ),
+        (
+            "train vae --set model.estimator=control_variate --set model.num_draws=1",
+            ["'control_variate' needs at least 2 draws", "raise num_draws"],
+        ),
+        ("train vae --set model.estimator=rloo", ["model.estimator", "'leave_one_out'", "got 'rloo'"]),
+    ],
+)
+def test_estimator(arguments: str, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    error = refused(arguments.split(), capfd)
+    for word in words:
+        assert word in error
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),

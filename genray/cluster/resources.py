@@ -56,11 +56,17 @@ def terminated_like_interrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell script's background
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)  # which Tune may have a handler of its own for
 
 
 def _connect(address: str, options: Mapping[str, object]) -> None:

@@ -40,7 +40,7 @@ def panels(
     return figure, list(axes.flat)
 
 
-def looks(names: Sequence[str]) -> dict[str, dict[str, str]]:
+def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """A colour and a dash for each name, in their order: keywords of matplotlib's `plot`."""
     return {
         name: {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[DASHES[i // len(PALETTE) % len(DASHES)]]}

@@ -1,0 +1,242 @@
+"""Does a trained discriminator become the optimal one, and which GANs find all modes of a known density?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genray.report import words
+from genray.report.intervals import summarize
+from genray.studies import _discriminator_figures as figures
+from genray.studies._during_training import follow_in_the_plane, follow_on_a_line
+from genray.studies._modes import TARGETS, search_for_modes
+from genray.studies._pairs import PAIRS, tell_apart
+from genray.studies.base import Answer, Budget, Check, Outcome, Part, Table
+
+QUESTION = (
+    "Does a trained discriminator become D* = p_data / (p_data + p_g), is the value there −ln 4 + 2·JS, "
+    "and which GANs find all modes of a density that is known?"
+)
+
+SEEDS = range(5)  # of the modes
+PAIR_SEEDS = range(3)
+PAIR_STEPS = {"quick": 4000, "full": 10_000}
+BATCH_SIZES = {1: 256, 2: 512}  # by dimensions
+LINE = {
+    "quick": {"steps": 1500, "looks": 15, "stages": [1, 5, 15], "settle_steps": 2500},
+    "full": {"steps": 6000, "looks": 30, "stages": [1, 5, 15, 30], "settle_steps": 10_000},
+}
+PLANE = {
+    "quick": {"steps": 1500, "looks": 15, "stages": [1, 5, 15], "settle_steps": 3000},
+    "full": {"steps": 6000, "looks": 30, "stages": [1, 5, 15, 30], "settle_steps": 10_000},
+}
+CRITIC_STEPS = (1, 5)  # of the discriminator to one of the generator
+
+MODE_STEPS = {"quick": 3000, "full": 40_000}
+MODE_BATCH_SIZE = 64
+PLAIN = {"hidden": 128, "latent": 8, "dropout": 0.0}
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "gan": {**PLAIN, "label_smoothing": 0.0},
+    "wgan_gp": {**PLAIN, "loss": "wgan_gp", "critic_steps": 5},
+    "pacgan": {**PLAIN, "label_smoothing": 0.0, "packing": 2},
+    "minibatch_discrimination": {**PLAIN, "label_smoothing": 0.0, "minibatch_discrimination": 4},
+}
+TITLES = {
+    "gan": "GAN",
+    "wgan_gp": "WGAN-GP",
+    "pacgan": "PacGAN, 2 a pack",
+    "minibatch_discrimination": "minibatch discrimination",
+}
+
+LARGEST_ERROR = 0.05  # of D
+LARGEST_GAP = 0.02  # of a value [nats]
+
+
+def parts(budget: Budget) -> Sequence[Part]:
+    """Long parts first: what ends together ends early."""
+    plane = [Part("plane", follow_in_the_plane, {"seed": 0, **PLANE[budget]})]
+    on_line = [
+        Part(f"line-{k}", follow_on_a_line, {"seed": 0, "critic_steps": k, **LINE[budget]}) for k in CRITIC_STEPS
+    ]
+    return [*plane, *on_line, *_mode_parts(budget), *_pair_parts(budget)]
+
+
+def _pair_parts(budget: Budget) -> list[Part]:
+    return [
+        Part(
+            f"pair-{name}-{seed}",
+            tell_apart,
+            {
+                "pair": name,
+                "seed": seed,
+                "steps": PAIR_STEPS[budget],
+                "batch_size": BATCH_SIZES[pair.data.dimensions],
+                "hidden": 64,
+            },
+        )
+        for name, pair in PAIRS.items()
+        for seed in PAIR_SEEDS
+    ]
+
+
+def _mode_parts(budget: Budget) -> list[Part]:
+    return [
+        Part(
+            f"{target}-{variant}-{seed}",
+            search_for_modes,
+            {
+                "target": target,
+                "model": model,
+                "seed": seed,
+                "steps": MODE_STEPS[budget],
+                "batch_size": MODE_BATCH_SIZE,
+            },
+        )
+        for target in TARGETS
+        for seed in SEEDS
+        for variant, model in VARIANTS.items()
+    ]
+
+
+def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
+    pairs = {name: [outcomes[f"pair-{name}-{seed}"] for seed in PAIR_SEEDS] for name in PAIRS}
+    lines = {k: outcomes[f"line-{k}"] for k in CRITIC_STEPS}
+    plane = outcomes["plane"]
+    modes = {
+        target: {variant: [outcomes[f"{target}-{variant}-{seed}"] for seed in SEEDS] for variant in VARIANTS}
+        for target in TARGETS
+    }
+    checks = [
+        *_checks("For a generator that stays as it is", [run for runs in pairs.values() for run in runs]),
+        *_checks("While a GAN learns, on a line", [stage for line in lines.values() for stage in line["settled"]]),
+        *_checks("While a GAN learns, in the plane", plane["settled"]),
+        _check_of_modes(modes["ring"]),
+    ]
+    return Answer(
+        summary=_summary(checks, modes),
+        checks=checks,
+        tables=[_table_of_pairs(pairs), _table_of_stages(lines, plane), _table_of_modes(modes)],
+        figures=[
+            figures.of_lines(pairs),
+            figures.of_planes(pairs),
+            figures.of_training(lines),
+            figures.of_stages(lines[CRITIC_STEPS[0]]),
+            figures.of_training_in_the_plane(plane),
+            figures.of_samples(modes, TITLES),
+            figures.of_modes(modes, TITLES),
+        ],
+        data={"pairs": pairs, "lines": {str(k): line for k, line in lines.items()}, "plane": plane, "modes": modes},
+    )
+
+
+def _checks(where: str, runs: Sequence[Outcome]) -> list[Check]:
+    """What `genray.studies._discriminator.Comparison` holds, over runs or stages."""
+    errors = [run["error"] for run in runs]
+    gaps = [abs(run["value_at_optimum"] - run["bound"]) for run in runs]
+    short = [run["bound"] - run["value"] for run in runs]
+    sampling = max(run["standard_error"] for run in runs)
+    return [
+        Check(
+            f"{where}, |D − D*| < {LARGEST_ERROR} wherever p_data + p_g exceeds 1 % of its peak",
+            f"largest {max(errors):.3f} in {words.counted(len(runs), 'discriminator')}: {_listed(errors)}",
+            max(errors) < LARGEST_ERROR,
+        ),
+        Check(
+            f"{where}, the value at D* is −ln 4 + 2·JS within {LARGEST_GAP} nats",
+            f"largest distance {max(gaps):.4f}, between the mean over draws (standard error up to {sampling:.4f}) and "
+            f"quadrature; the trained D stays {max(short):.4f} below it at most",
+            max(gaps) < LARGEST_GAP and max(map(abs, short)) < LARGEST_GAP,
+        ),
+    ]
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)
+
+
+def _check_of_modes(ring: Mapping[str, Sequence[Outcome]]) -> Check:
+    num_modes = len(TARGETS["ring"].means)
+    complete = {v: sum(run["modes"] == num_modes for run in runs) for v, runs in ring.items()}
+    found = ", ".join(f"{TITLES[v]} in {count} of {len(SEEDS)} seeds" for v, count in complete.items())
+    enough = max(complete["pacgan"], complete["minibatch_discrimination"]) == len(SEEDS)
+    return Check(
+        "PacGAN or minibatch discrimination finds 8 of 8 modes of the ring in 5 of 5 seeds", f"All 8: {found}", enough
+    )
+
+
+def _summary(checks: Sequence[Check], modes: Mapping[str, Mapping[str, Sequence[Outcome]]]) -> list[str]:
+    held = sum(check.holds for check in checks)
+    sentences = [f"{held} of {len(checks)} claims hold."]
+    for target, variants in modes.items():
+        means = ", ".join(f"{TITLES[v]} {summarize(_modes(runs))['mean']:.1f}" for v, runs in variants.items())
+        sentences.append(f"Of {len(TARGETS[target].means)} modes of the {target}, found on average: {means}.")
+    return sentences
+
+
+def _modes(runs: Sequence[Outcome]) -> list[float]:
+    return [run["modes"] for run in runs]
+
+
+def _table_of_pairs(pairs: Mapping[str, Sequence[Outcome]]) -> Table:
+    rows = []
+    for name, runs in pairs.items():
+        cells = [_over_seeds([run[key] for run in runs]) for key in ("error", "value", "value_at_optimum")]
+        rows.append([PAIRS[name].title, str(PAIRS[name].data.dimensions), *cells, f"{runs[0]['bound']:.4f}"])
+    return Table(
+        "Generators that stay as they are",
+        ["pair", "dimensions", "largest |D − D*|", "value at D", "value at D*", "−ln 4 + 2·JS"],
+        rows,
+        f"Values in nats. Mean ± half width of the 95 % interval over {len(PAIR_SEEDS)} seeds; the value at D* is a "
+        f"mean over draws, −ln 4 + 2·JS is by quadrature.",
+    )
+
+
+def _table_of_stages(lines: Mapping[int, Outcome], plane: Outcome) -> Table:
+    runs = [(f"line, {k} D a G", stage) for k, line in lines.items() for stage in line["settled"]]
+    runs += [("plane", stage) for stage in plane["settled"]]
+    keys = ("error", "value", "value_at_optimum", "bound")
+    rows = [
+        [name, f"{stage['step']:,}", *[f"{stage[key]:.4f}" for key in keys], _uncertainty(stage)]
+        for name, stage in runs
+    ]
+    return Table(
+        "While a GAN learns",
+        ["GAN", "step", "largest |D − D*|", "value at D", "value at D*", "−ln 4 + 2·JS", "error of D*"],
+        rows,
+        "After the generator was held still and D trained on. On the line p_g is exact. In the plane both densities "
+        "have noise added, so that a kernel density of p_g has no bias; the last column is the largest standard error "
+        "that its number of draws leaves in D*.",
+    )
+
+
+def _uncertainty(stage: Outcome) -> str:
+    return f"{stage['optimum_standard_error']:.4f}" if "optimum_standard_error" in stage else "0"
+
+
+def _table_of_modes(modes: Mapping[str, Mapping[str, Sequence[Outcome]]]) -> Table:
+    rows = []
+    for target, variants in modes.items():
+        num_modes = len(TARGETS[target].means)
+        for variant, runs in variants.items():
+            complete = sum(run["modes"] == num_modes for run in runs)
+            rows.append(
+                [
+                    f"{target}: {TITLES[variant]}",
+                    _over_seeds(_modes(runs)),
+                    ", ".join(str(run["modes"]) for run in runs),
+                    f"{complete} of {len(runs)}",
+                    _over_seeds([100 * run["high_quality"] for run in runs]),
+                ]
+            )
+    return Table(
+        "Modes found",
+        ["target and GAN", "modes", "each seed", "all of them", "high quality, %"],
+        rows,
+        "As Srivastava et al. 2017 (VEEGAN) count: of 2,500 samples, a mode is found with one within 3σ of it; high "
+        f"quality is the share within 3σ of any. Mean ± half width of the 95 % interval over {len(SEEDS)} seeds.",
+    )
+
+
+def _over_seeds(values: Sequence[float]) -> str:
+    found = summarize(values)
+    return words.estimate(found["mean"], found["ci95"])
