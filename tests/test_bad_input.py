@@ -231,10 +231,10 @@ def test_study(arguments: str, words: list[str], capfd: pytest.CaptureFixture[st
 def test_study_of_another_folder(capfd: pytest.CaptureFixture[str]) -> None:
     Path("out").mkdir()
     Path("out/study.yaml").write_text("study: optimal_discriminator\nbudget: full\n")
-    assert "holds a study already" in refused("study optimal_discriminator --out out".split(), capfd)
-    error = refused("study optimal_discriminator --out out --resume".split(), capfd)
+    assert "holds a study already" in refused(["study", "optimal_discriminator", "--out", "out"], capfd)
+    error = refused(["study", "optimal_discriminator", "--out", "out", "--resume"], capfd)
     assert "budget is 'full', got 'quick'" in error
-    assert "is not a run" in refused("train vae --out out --resume".split(), capfd)
+    assert "is not a run" in refused(["train", "vae", "--out", "out", "--resume"], capfd)
 
 
 @pytest.mark.parametrize(
