@@ -12,6 +12,7 @@ from genray import studies
 from genray.cluster import environment, parts
 from genray.cluster.parts import Asked, Record, Shelf
 from genray.errors import Fault, UserError
+from genray.report import drawing
 from genray.report import study as report
 from genray.report.words import counted, duration
 from genray.studies.base import Budget, Part
@@ -41,7 +42,7 @@ def ask(
     if missing := [part for part in work if part.name not in done]:
         _tell(f"{name}: {counted(len(work), 'part')}, {len(missing)} to do; in {out}")
         _do(missing, out, asked, address, verbose)
-    with parts.opened(out, asked) as shelf:
+    with parts.opened(out, asked) as shelf, drawing.style():
         done = shelf.records(work)
         answer = study.answer({part: record.outcome for part, record in done.items()}, asked.budget)
         cost = report.Cost(len(work), sum(record.seconds for record in done.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -30,14 +31,23 @@ PANEL_INCHES = (3.4, 2.8)  # of one panel, where nothing else is asked for
 LINES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 
 
+def style() -> AbstractContextManager[None]:
+    """In which figures are made and drawn."""
+    return mpl.rc_context(STYLE)
+
+
 def panels(
     rows: int = 1, columns: int = 1, *, size: tuple[float, float] = PANEL_INCHES, share_y: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """A figure of rows x columns panels of `size` inches each; the panels row by row."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
-    return figure, list(axes.flat)
+    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
+
+
+def legend(figure: Figure, panel: Axes, columns: int = 4) -> None:
+    """Below all panels, of what is labelled in one of them."""
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:

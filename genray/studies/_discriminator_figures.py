@@ -39,7 +39,7 @@ def of_lines(pairs: Pairs) -> Figure:
             ax.plot(x[:, 0], run["d"], color=GREEN, linewidth=1, label="D, a line a seed" if i == 0 else None)
         _optimum(ax, x[:, 0], optimal(p, q), where_known(p, q))
         ax.set_title(PAIRS[name].title)
-    axes[0].legend(loc="lower left", fontsize=8)
+    drawing.legend(figure, axes[0])
     return Figure(
         "pairs_1d",
         "D and D* on a line",
@@ -71,21 +71,21 @@ def of_training(lines: Mapping[int, Outcome]) -> Figure:
     figure, (errors, values) = drawing.panels(1, 2, size=(4.8, 3.0))
     for (critic_steps, outcome), color in zip(lines.items(), (BLUE, ORANGE), strict=True):
         live, settled = outcome["live"], outcome["settled"]
-        name = f"{critic_steps} D a G"
+        name = f"{critic_steps} steps of D to one of G"
         steps = [row["step"] for row in live]
-        errors.plot(steps, [row["mean_error"] for row in live], color=color, label=f"{name}, as it is")
+        errors.plot(steps, [row["mean_error"] for row in live], color=color)
         at, still = [row["step"] for row in settled], [row["mean_error"] for row in settled]
-        errors.plot(at, still, "o", color=color, label=f"{name}, G held still")
-        values.plot(steps, [row["value"] for row in live], color=color, label=f"value at D, {name}")
+        errors.plot(at, still, "o", color=color)
+        values.plot(steps, [row["value"] for row in live], color=color, label=f"D, {name}")
         values.plot(steps, [row["bound"] for row in live], color=color, linestyle="--", label=f"−ln 4 + 2·JS, {name}")
-        values.plot(at, [row["value"] for row in settled], "o", color=color)
+        values.plot(at, [row["value"] for row in settled], "o", color=color, label=f"D, {name}, G held still")
     errors.set_yscale("log")
     errors.set_title("mean |D − D*|")
     values.axhline(-np.log(4), color=GREY, linewidth=1)
     values.set_title("value [nats]")
     for ax in (errors, values):
         ax.set_xlabel("step")
-        ax.legend(fontsize=7)
+    drawing.legend(figure, values, columns=3)
     return Figure(
         "training",
         "While a GAN learns",
@@ -106,7 +106,7 @@ def of_stages(line: Outcome) -> Figure:
         ax.plot(x, stage["d"], color=GREEN, label="D, G held still")
         _optimum(ax, x, np.array(stage["d_optimal"]), np.array(stage["known"]))
         ax.set_title(f"step {stage['step']:,}")
-    axes[0].legend(loc="lower left", fontsize=7)
+    drawing.legend(figure, axes[0], columns=5)
     return Figure(
         "stages",
         "Stages of that training",
@@ -166,7 +166,7 @@ def of_modes(modes: Modes, titles: Mapping[str, str]) -> Figure:
             ax.set_title(what)
             ax.set_ylim(bottom=0)
             ax.set_xlabel("step")
-    axes[0].legend(fontsize=7)
+    drawing.legend(figure, axes[0])
     return Figure(
         "modes",
         "Modes found as training goes on",
