@@ -57,9 +57,9 @@ def test_variance_of_the_score_function_is_the_exact_one() -> None:
     with torch.no_grad():
         expected = exact_moments(model, images)[0].sum().item()
     way = spreads.Way("score_function", "sampled")
-    gradients = torch.stack([spreads.gradient(model, images, way, 4, Noise(k)) for k in range(600)])  # type: ignore[arg-type]
+    gradients = torch.stack([spreads.gradient(model, images, way, 4, Noise(k)) for k in range(400)])  # type: ignore[arg-type]
     variance = gradients[:, -LATENT:].var(0).sum().item()
-    assert variance == pytest.approx(expected / 4, rel=0.25)
+    assert variance == pytest.approx(expected / 4, rel=0.3)
 
 
 def spread(way: spreads.Way, n: int, variance: float, milliseconds: float) -> dict[str, object]:
@@ -121,10 +121,11 @@ def test_parts_have_names_of_their_own() -> None:
 
 def test_answer_of_a_small_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real parts, of few replicates: figures and tables are there, and the theory's checks hold."""
-    small = study.Work(1, 4, 500, (1,), (0, 1))
+    small = study.Work(1, 3, 500, (1,), (0, 1))
     monkeypatch.setitem(study.WORK, "quick", small)
     monkeypatch.setattr(spreads, "NUM_DRAWS", (1, 2, 4, 8))
-    outcomes = {part.name: part.run(**part.arguments) for part in study.parts("quick")}
+    chosen = [part for part in study.parts("quick") if part.arguments.get("label", "leave-one-out") == "leave-one-out"]
+    outcomes = {part.name: part.run(**part.arguments) for part in chosen}
     answer = study.answer(outcomes, "quick")
     assert [figure.name for figure in answer.figures] == ["variance", "ratio", "price", "training"]
     assert answer.checks[0].holds, answer.checks[0].found
