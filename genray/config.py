@@ -126,6 +126,8 @@ class Experiment(Strict):
         "elbo",
         "conditional_elbo",
         "conditional_accuracy",
+        "joint_elbo",
+        "coherence",
         "reconstruction",
         "completion",
     )

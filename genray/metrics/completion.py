@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from genray.images import to_float
-from genray.metrics.base import CHUNK, Context, Score
+from genray.metrics.base import Context, Score, real_batches, some_of
 from genray.models.base import Completes
 from genray.nn.noise import Noise
 
@@ -46,13 +44,12 @@ SCORES = {
 
 def compute(context: Context) -> dict[str, float]:
     """Means over at most MAX_IMAGES images of the split, each with one mask and NUM_COMPLETIONS completions."""
-    model, images = context.model, context.split.images
+    model = context.model
     if not isinstance(model, Completes) or not model.completes:
         return {}
-    images = images[np.linspace(0, len(images) - 1, min(MAX_IMAGES, len(images)), dtype=int)]
     errors = []
-    for start in range(0, len(images), CHUNK):
-        x = to_float(images[start : start + CHUNK], context.device)
+    for start, batch in real_batches(some_of(context.split, MAX_IMAGES), context.device):
+        x = batch["image"]
         noise = Noise(context.seed, "completion", start, device=context.device)
         masks = model.masks(len(x), noise)
         drawn = torch.stack([model.complete(x, masks, noise) for _ in range(NUM_COMPLETIONS)])

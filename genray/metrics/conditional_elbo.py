@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
-from genray.images import to_float
-from genray.metrics.base import CHUNK, Context, Score
+from genray.metrics.base import Context, Score, real_batches
 from genray.models.base import HasConditionalLikelihood
 from genray.nn.noise import Noise
 
@@ -28,11 +25,7 @@ def compute(context: Context) -> dict[str, float]:
     if not isinstance(model, HasConditionalLikelihood):
         return {}
     total = 0.0
-    for start in range(0, len(split), CHUNK):
-        part = slice(start, start + CHUNK)
-        batch = {"image": to_float(split.images[part], context.device)}
-        if split.labels is not None:
-            batch["label"] = torch.tensor(split.labels[part], device=context.device)
+    for start, batch in real_batches(split, context.device):
         noise = Noise(context.seed, "conditional_elbo", start, device=context.device)
         total += float(model.conditional_elbo_nats(batch, noise).sum())
     return {"conditional_elbo": total / len(split)}

@@ -27,7 +27,7 @@ class Replay(GenerativeModel):
     """Gives back the images that it was handed, drawn by the noise, and a constant when asked to reconstruct."""
 
     Config = ModelConfig
-    takes_labels, completes = True, True
+    takes_labels, completes, each_shows_class = True, True, True
 
     def __init__(self, images: np.ndarray, value: float = 0.0) -> None:
         torch.nn.Module.__init__(self)
@@ -48,8 +48,26 @@ class Replay(GenerativeModel):
     def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
         return images.flatten(1).sum(1) + noise.normal(len(images)) * 0
 
-    def conditional_elbo_nats(self, batch: Batch, noise: Noise) -> Tensor:
+    def conditional_elbo_nats(self, batch: Batch, noise: Noise, given: int = 0) -> Tensor:
         return self.elbo_nats(batch["image"], noise) + batch["label"]
+
+    def joint_elbo_nats(self, batch: Batch, noise: Noise) -> Tensor:
+        return self.elbo_nats(batch["image"], noise)
+
+    def log_likelihoods_nats(self, batch: Batch, noise: Noise, num_draws: int) -> tuple[Tensor, Tensor]:
+        return self.joint_elbo_nats(batch, noise), self.elbo_nats(batch["image"], noise)
+
+    def pair(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor]:
+        return batch["image"], batch["image"]
+
+    def draw_pair(self, n: int, noise: Noise) -> tuple[Tensor, Tensor]:
+        return self.sample(n, noise), self.sample(n, noise)
+
+    def cross(self, x: Tensor, noise: Noise, *, given: int) -> Tensor:
+        return x
+
+    def judged(self, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return pair
 
     def masks(self, n: int, noise: Noise) -> Tensor:
         return (torch.arange(self.images.shape[3]) < 1).expand(n, 1, self.images.shape[2], -1)
