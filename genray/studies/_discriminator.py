@@ -82,7 +82,7 @@ class FixedGAN(GenerativeModel):
         return as_images(self._generated.draw(n, noise))
 
 
-LADDER = ((0.5, 5e-3), (0.25, 1e-3), (0.25, 2e-4))  # share of the steps, and their learning rate: noise dies down
+LADDER = ((0.4, 3e-3), (0.6, 6e-4))  # share of the steps, and their learning rate: noise dies down
 
 
 def train(
@@ -96,7 +96,7 @@ def train(
                 "seed": seed + 1000 * stage,
                 "epochs": 1,
                 "optimizer": {"learning_rate": learning_rate},
-                "ema_decay": 0.99,
+                "ema_decay": 0.998,
             }
         )
         num_steps = max(1, round(share * steps))

@@ -71,14 +71,14 @@ def of_training(lines: Mapping[int, Outcome]) -> Figure:
     figure, (errors, values) = drawing.panels(1, 2, size=(4.8, 3.0))
     for (critic_steps, outcome), color in zip(lines.items(), (BLUE, ORANGE), strict=True):
         live, settled = outcome["live"], outcome["settled"]
-        name = f"{critic_steps} steps of D to one of G"
+        name = f"{critic_steps} D a G"
         steps = [row["step"] for row in live]
         errors.plot(steps, [row["mean_error"] for row in live], color=color)
         at, still = [row["step"] for row in settled], [row["mean_error"] for row in settled]
         errors.plot(at, still, "o", color=color)
         values.plot(steps, [row["value"] for row in live], color=color, label=f"D, {name}")
         values.plot(steps, [row["bound"] for row in live], color=color, linestyle="--", label=f"−ln 4 + 2·JS, {name}")
-        values.plot(at, [row["value"] for row in settled], "o", color=color, label=f"D, {name}, G held still")
+        values.plot(at, [row["value"] for row in settled], "o", color=color, label=f"new D, {name}")
     errors.set_yscale("log")
     errors.set_title("mean |D − D*|")
     values.axhline(-np.log(4), color=GREY, linewidth=1)
@@ -90,7 +90,7 @@ def of_training(lines: Mapping[int, Outcome]) -> Figure:
         "training",
         "While a GAN learns",
         "A GAN with an invertible generator of one dimension, so that p_g is known exactly. Lines: D as training has "
-        "it, which follows a generator that moves. Dots: the generator held still and D trained on. The value never "
+        "it, which follows a generator that moves. Dots: a new D for the generator of that step. The value never "
         "exceeds −ln 4 + 2·JS (dashed), which falls to −ln 4 (grey) as p_g comes to p_data.",
         figure,
     )
@@ -103,7 +103,7 @@ def of_stages(line: Outcome) -> Figure:
         x = np.array(stage["x"])
         _densities(ax, x, np.array(stage["p"]), np.array(stage["q"]))
         ax.plot(x, stage["d_live"], color=PINK, linewidth=1, label="D as it is")
-        ax.plot(x, stage["d"], color=GREEN, label="D, G held still")
+        ax.plot(x, stage["d"], color=GREEN, label="new D, G held still")
         _optimum(ax, x, np.array(stage["d_optimal"]), np.array(stage["known"]))
         ax.set_title(f"step {stage['step']:,}")
     drawing.legend(figure, axes[0], columns=5)

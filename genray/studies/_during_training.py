@@ -1,4 +1,4 @@
-"""A GAN's discriminator beside the optimal one while the generator learns, and after it was given time to settle."""
+"""A GAN's discriminator beside the optimal one while the generator learns, and a new one for a generator held still."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from genray.train.distributed import Distributed
 from genray.train.loop import Trainer
 
 SHRINK = 0.75  # the outermost modes end 4σ before the ±1 that a generator can reach, or earlier
-LINE_DATA, PLANE_DATA = scaled(MISSED_MODE.data, SHRINK), ring(5, 0.45, 0.12)
+LINE_DATA, PLANE_DATA = scaled(MISSED_MODE.data, SHRINK), ring(5, 0.6, 0.1)
 LINE, PLANE = line(-0.9999, 0.9999, 4001), square(-1.5, 1.5, 121)
 EVERY = 25  # of the line's points, one is shown in a figure
-HIDDEN = 64
-BATCH_SIZE = 256
-BANDWIDTH = 0.1  # of the noise that makes the density of a generator in the plane known
+HIDDEN = {1: 64, 2: 128}  # units of D, by dimensions
+BATCH_SIZE = 256  # of the GAN
+SETTLE_BATCH_SIZE = 512  # of a D that is brought to its optimum
+BANDWIDTH = 0.25  # of the noise that makes the density of a generator in the plane known
 NUM_KERNEL_DRAWS = 400_000
 
 
 def follow_on_a_line(
     *, seed: int, steps: int, looks: int, stages: Sequence[int], settle_steps: int, critic_steps: int
 ) -> Outcome:
-    """A GAN with an invertible generator. At each look D is compared as it is; at some, the `stages`, also after the
-    generator was held still for `settle_steps`."""
+    """A GAN with an invertible generator. At each look D is compared as it is; at some, the `stages`, also a new D
+    that was trained for `settle_steps` while the generator was held still."""
     trainer = _trainer(LINE_DATA, {"latent": 1, "critic_steps": critic_steps}, seed, steps, looks)
     p, x = LINE_DATA.density(LINE.points_ND), LINE.points_ND
     live, settled = [], []
@@ -46,7 +47,7 @@ def follow_on_a_line(
         d_live = judged(discriminator, x)
         live.append({"step": trainer.step, **_compare(d_live, LINE_DATA, generator, LINE)})
         if look in stages:
-            d = judged(_settle(discriminator, LINE_DATA, generator, settle_steps, seed), x)
+            d = judged(_settle(LINE_DATA, generator, settle_steps, seed), x)
             q = generator.density(x)
             shown = {"x": x[:, 0], "p": p, "q": q, "d_live": d_live, "d": d, "d_optimal": optimal(p, q)}
             curves = {name: _short(values[::EVERY]) for name, values in shown.items()}
@@ -72,7 +73,7 @@ def follow_in_the_plane(*, seed: int, steps: int, looks: int, stages: Sequence[i
                 side=2.0,
                 cells=200,
             )
-            d = judged(_settle(new_discriminator(2, HIDDEN, seed), data, density, settle_steps, seed), PLANE.points_ND)
+            d = judged(_settle(data, density, settle_steps, seed), PLANE.points_ND)
             q = density.density(PLANE.points_ND)
             slope = p / np.square(np.maximum(p + q, 1e-9))  # of D* against p_g
             uncertain = slope * density.standard_error(PLANE.points_ND)
@@ -93,7 +94,7 @@ def follow_in_the_plane(*, seed: int, steps: int, looks: int, stages: Sequence[i
 
 def _trainer(data: Mixture, model: Mapping[str, Any], seed: int, steps: int, looks: int) -> Trainer:
     """genray's `gan` on fresh draws; on a line with a generator that can be inverted in place of its own."""
-    config = {"name": "gan", "hidden": HIDDEN, "dropout": 0.0, "label_smoothing": 0.0, **model}
+    config = {"name": "gan", "hidden": HIDDEN[data.dimensions], "dropout": 0.0, "label_smoothing": 0.0, **model}
     experiment = Experiment.parse({"model": config, "seed": seed, "epochs": looks, "ema_decay": 0.0})
     gan = build(experiment.model, spec_of(data), seed)
     if data.dimensions == 1:
@@ -107,8 +108,10 @@ def _still(model: GenerativeModel, network: str) -> nn.Module:
     return copy.deepcopy(model.get_submodule(network)).requires_grad_(False)
 
 
-def _settle(discriminator: Network, data: Density, generated: Density, steps: int, seed: int) -> Network:
-    return train(discriminator, data, generated, steps=steps, batch_size=BATCH_SIZE, seed=seed)
+def _settle(data: Mixture, generated: Density, steps: int, seed: int) -> Network:
+    """A new discriminator: one that has chased a generator for long starts worse than one that knows nothing."""
+    new = new_discriminator(data.dimensions, HIDDEN[data.dimensions], seed)
+    return train(new, data, generated, steps=steps, batch_size=SETTLE_BATCH_SIZE, seed=seed)
 
 
 def _compare(d_N: FloatArray, data: Density, generated: Density, at: Grid) -> dict[str, float]:

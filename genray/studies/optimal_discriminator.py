@@ -23,11 +23,11 @@ PAIR_SEEDS = range(3)
 PAIR_STEPS = {"quick": 4000, "full": 10_000}
 BATCH_SIZES = {1: 256, 2: 512}  # by dimensions
 LINE = {
-    "quick": {"steps": 1500, "looks": 15, "stages": [1, 5, 15], "settle_steps": 2500},
+    "quick": {"steps": 1500, "looks": 15, "stages": [5, 15], "settle_steps": 4000},
     "full": {"steps": 6000, "looks": 30, "stages": [1, 5, 15, 30], "settle_steps": 10_000},
 }
 PLANE = {
-    "quick": {"steps": 1500, "looks": 15, "stages": [1, 5, 15], "settle_steps": 3000},
+    "quick": {"steps": 1500, "looks": 15, "stages": [5, 15], "settle_steps": 5000},
     "full": {"steps": 6000, "looks": 30, "stages": [1, 5, 15, 30], "settle_steps": 10_000},
 }
 CRITIC_STEPS = (1, 5)  # of the discriminator to one of the generator
@@ -53,12 +53,11 @@ LARGEST_GAP = 0.02  # of a value [nats]
 
 
 def parts(budget: Budget) -> Sequence[Part]:
-    """Long parts first: what ends together ends early."""
     plane = [Part("plane", follow_in_the_plane, {"seed": 0, **PLANE[budget]})]
     on_line = [
         Part(f"line-{k}", follow_on_a_line, {"seed": 0, "critic_steps": k, **LINE[budget]}) for k in CRITIC_STEPS
     ]
-    return [*plane, *on_line, *_mode_parts(budget), *_pair_parts(budget)]
+    return [*_mode_parts(budget), *on_line, *plane, *_pair_parts(budget)]
 
 
 def _pair_parts(budget: Budget) -> list[Part]:
@@ -203,9 +202,9 @@ def _table_of_stages(lines: Mapping[int, Outcome], plane: Outcome) -> Table:
         "While a GAN learns",
         ["GAN", "step", "largest |D − D*|", "value at D", "value at D*", "−ln 4 + 2·JS", "error of D*"],
         rows,
-        "After the generator was held still and D trained on. On the line p_g is exact. In the plane both densities "
-        "have noise added, so that a kernel density of p_g has no bias; the last column is the largest standard error "
-        "that its number of draws leaves in D*.",
+        "Of a new D, while the generator of that step was held still. On the line p_g is exact. In the plane both "
+        "densities have noise added, so that a kernel density of p_g has no bias; the last column is the largest "
+        "standard error that its number of draws leaves in D*.",
     )
 
 
