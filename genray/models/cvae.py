@@ -27,11 +27,12 @@ class CVAEConfig(ModelConfig):
     name: Literal["cvae"] = "cvae"
     latent: PositiveInt = 8
     condition: Literal["label", "top", "left", "box"] = "label"  # x₁: the label, or this part of the image
-    # Bernoulli: given the upper halves of the 8 x 8 digits, KL(q ‖ p) was 0.05 nats and every completion the same, as
-    # gray pixels taken for probabilities are too uncertain to pay for z; with a learned sigma it is 6 nats
+    # Bernoulli suits MNIST; given upper halves of the 8 x 8 digits, its KL(q ‖ p) was 0.05 nats and every completion
+    # the same, as gray pixels taken for probabilities are too uncertain to pay for z; with a learned sigma it was 6
     likelihood: Literal["bernoulli", "gaussian"] = "gaussian"
     sigma: PositiveFloat | Literal["learned"] = "learned"  # of the Gaussian likelihood, for pixels in [0, 1]
-    kl_weight: NonNegativeFloat = 1.0
+    # with 1, after 4 epochs of MNIST 79 % of samples were of their label, with 2 it was 85 %: codes nearer to the prior
+    kl_weight: NonNegativeFloat = 2.0
     kl_warmup_epochs: NonNegativeFloat = 0.0  # the KL weight grows from 0 to kl_weight over these
 
 
