@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Self
 
+import torch
 from pydantic import NonNegativeFloat, PositiveInt, model_validator
 from torch import Tensor
 
@@ -48,6 +49,9 @@ class Model(GenerativeModel):
         self.encoder = image_to_vector(config, spec, config.latent, config.dropout)
         self.decoder = vector_to_image(config, spec, config.latent, config.dropout)
         self.likelihood = BernoulliPixels()
+        with torch.no_grad():
+            for p in self.decoder.head.parameters():
+                p.mul_(FIRST_CONTRAST)
 
     def phases(self) -> Sequence[Phase]:
         return (Phase("elbo", ("encoder", "decoder"), self.loss, OPTIMIZER),)
@@ -93,4 +97,8 @@ def _signs(bits: Tensor) -> Tensor:
     return 2.0 * bits - 1.0
 
 
-OPTIMIZER = OptimizerConfig(learning_rate=4e-3)  # 2e-3 and 6e-3 gave worse samples of digits
+# A decoder that reacts strongly to bits of which it has learned nothing drives the encoder to one and the same code for
+# every image before the bits tell anything: after 200 steps on MNIST −ELBO is 164 nats and 14 of 20 bits are in use;
+# with the head as it is initialized 212 and 1, at twice the rate 223 and 0 (and for good: 220 after 858 steps).
+FIRST_CONTRAST = 0.1  # of the initial head; with 0 it is 179 nats
+OPTIMIZER = OptimizerConfig(learning_rate=2e-3)  # with 1e-3 173
