@@ -41,3 +41,12 @@ def test_the_mean_image_is_the_mean_of_the_pixels_mapped_back() -> None:
     logits = torch.linspace(-5, 5, 11)
     torch.testing.assert_close(unit_interval(mean_image(logits)), logits.sigmoid())
     torch.testing.assert_close(2 * unit_interval(PIXELS) - 1, PIXELS)
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(0.3)])
+def test_of_some_pixels_alone_by_cutting_them_out(likelihood: Likelihood) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, images = torch.randn(4, 2, 6, 5, generator=generator), torch.rand(4, 2, 6, 5, generator=generator) * 2 - 1
+    where = (torch.arange(6) >= 2)[None, None, :, None].expand(4, 1, 6, 5)
+    cut = likelihood.nll_nats(logits[:, :, 2:], images[:, :, 2:])
+    torch.testing.assert_close(likelihood.nll_nats(logits, images, where), cut)
