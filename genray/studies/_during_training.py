@@ -29,7 +29,7 @@ EVERY = 25  # of the line's points, one is shown in a figure
 HIDDEN = {1: 64, 2: 128}  # units of D, by dimensions
 BATCH_SIZE = 256  # of the GAN
 SETTLE_BATCH_SIZE = 512  # of a D that is brought to its optimum
-BANDWIDTH = 0.25  # of the noise that makes the density of a generator in the plane known
+BANDWIDTH = 0.3  # of the noise that makes the density of a generator in the plane known
 NUM_KERNEL_DRAWS = 400_000
 
 

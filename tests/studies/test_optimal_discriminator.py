@@ -205,5 +205,5 @@ def test_smoke_parts_and_answer() -> None:
     answer = study.answer(outcomes, "quick")
     assert len(answer.checks) == 7
     assert not answer.checks[0].holds
-    assert [len(table.rows) for table in answer.tables] == [4, 9 - 3, 8]
+    assert [len(table.rows) for table in answer.tables] == [4, 6, 8]
     assert len(answer.figures) == 7
