@@ -31,6 +31,7 @@ class Score:
     source: str
     judges: Literal["samples", "model"] = "samples"  # a model's own scores stand in its row from the prior alone
     error_of: str = ""  # the score whose error it is: kept in files, not compared
+    agree_on: tuple[str, ...] = ()  # keys of `model` in which two rows must agree for this score to rank them
 
 
 class HasFeatures(Protocol):

@@ -15,6 +15,7 @@ SCORES = {
         "likelihoods only",
         source="Sohn et al. 2015, Learning Structured Output Representation using Deep Conditional Generative Models",
         judges="model",
+        agree_on=("likelihood", "binarized", "condition", "views"),
     )
 }
 

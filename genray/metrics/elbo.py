@@ -15,6 +15,7 @@ SCORES = {
         summary="lower bound on ln p(x), mean over real images; comparable between equal likelihoods only",
         source="Kingma & Welling 2014, arXiv:1312.6114",
         judges="model",
+        agree_on=("likelihood", "binarized"),
     )
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,5 +33,5 @@ def floor(judge: Judge, train: Split, *, draws: int = 5) -> dict[str, Summary]:
 def summarize(values: list[float]) -> Summary:
     """Mean, half of Student's 95 % interval (0 for a single value), and the values."""
     n = len(values)
-    ci95 = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5) if n > 1 else 0.0
-    return {"mean": float(np.mean(values)), "ci95": ci95, "values": values}
+    ci95 = float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5 if n > 1 else 0.0
+    return {"mean": statistics.fmean(values), "ci95": ci95, "values": values}

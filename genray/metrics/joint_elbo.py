@@ -15,11 +15,12 @@ NUM_DRAWS = 100  # importance weights of each image
 MAX_WEIGHTED = 1_000  # images that are weighted, evenly spread over the split
 CHUNK_WEIGHTED = 100  # of them at a time
 MIN_IMAGES = 1
+AGREE_ON = ("likelihood", "binarized", "views")
 
 
 def _score(summary: str, source: str) -> Score:
     comparable = "mean over real images; comparable between equal views and equal likelihoods only"
-    return Score("higher", "nats", f"{summary}, {comparable}", source, judges="model")
+    return Score("higher", "nats", f"{summary}, {comparable}", source, judges="model", agree_on=AGREE_ON)
 
 
 _JMVAE, _IWAE = "Suzuki et al. 2016, arXiv:1611.01891", "Burda et al. 2016, arXiv:1509.00519"

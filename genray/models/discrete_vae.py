@@ -25,6 +25,7 @@ class DiscreteVAEConfig(ELBOConfig):
     name: Literal["discrete_vae"] = "discrete_vae"
     latent: PositiveInt = 20  # bits
     estimator: Literal["reparameterization", "score_function", "control_variate", "leave_one_out"] = "leave_one_out"
+    likelihood: Literal["bernoulli"] = "bernoulli"
     kl_weight: NonNegativeFloat = 1.0
 
     @model_validator(mode="after")

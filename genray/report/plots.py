@@ -17,7 +17,8 @@ from genray.report.search import Objective, Search, epochs_of, last_values, reas
 from genray.report.words import number, title, unit
 
 # Okabe & Ito 2008: told apart with every kind of colour vision. Not yellow and black: each is lost on one background.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# The last two are ours, so that eight models have a colour each.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5cd6", "#8a8d1f")
 DASHES = ("solid", "dash", "dot", "dashdot")  # one more each time that the colours begin again
 GREY = "#8a8f98"  # visible on both backgrounds
 LOG_FROM = 20.0  # largest / smallest value from which an axis is logarithmic

@@ -15,6 +15,14 @@ SPELLING = {
     "frechet": "Fréchet distance",
     "kernel": "Kernel distance",
     "elbo": "ELBO",
+    "conditional_elbo": "Conditional ELBO",
+    "joint_elbo": "Joint ELBO",
+    "elbo_2_given_1": "ELBO of x₂ given x₁",
+    "elbo_1_given_2": "ELBO of x₁ given x₂",
+    "joint_ll": "Joint log-likelihood",
+    "image_ll": "Image log-likelihood",
+    "cross_coherence_1_to_2": "Coherence of x₂ made of x₁",
+    "cross_coherence_2_to_1": "Coherence of x₁ made of x₂",
     "train_seconds": "Training seconds",
 }
 ARROWS = {"lower": "↓", "higher": "↑"}
@@ -28,7 +36,7 @@ def title(metric: str) -> str:
 def in_sentence(metric: str) -> str:
     """The title inside a sentence: `recall`, but `Fréchet distance` and `ELBO`."""
     name = title(metric)
-    return name if metric in ("frechet", "elbo") else name[:1].lower() + name[1:]
+    return name if name.startswith(("Fréchet", "ELBO")) else name[:1].lower() + name[1:]
 
 
 def unit(metric: str) -> str:
@@ -126,6 +134,10 @@ def _verdict(metric: str, rows: Sequence[Mapping[str, Any]], comparison: Mapping
         standing = "no other row has it" if len(comparison["rows"]) > 1 else "the only row"
         sentence = f"{best['label']}: {in_sentence(metric)} {value}{_beside_floor(metric, comparison)}."
         return Verdict(metric, best["label"], value, False, tied, standing, sentence)
+    if differing := _differing(metric, rows):
+        standing = f"not ranked: its rows differ in {listed(differing)}, and so do not compare"
+        sentence = f"{in_sentence(metric)[:1].upper()}{in_sentence(metric)[1:]} is {standing}."
+        return Verdict(metric, best["label"], value, False, (), standing, sentence)
     second = others[0]["metrics"][metric]
     runner_up = f"next {others[0]['label']}, {estimate(second['mean'], second['ci95'])}"
     if not known:
@@ -137,6 +149,13 @@ def _verdict(metric: str, rows: Sequence[Mapping[str, Any]], comparison: Mapping
     end = "lowest" if better(metric) == "lower" else "highest"
     sentence = f"{best['label']} has the {end} {in_sentence(metric)}, {value}: {standing}."
     return Verdict(metric, best["label"], value, True, tied, standing, sentence)
+
+
+def _differing(metric: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys of the models' configurations that must agree for this metric to rank rows, and do not."""
+    score = known_scores().get(metric)
+    keys = score.agree_on if score else ()
+    return [f"model.{key}" for key in keys if len({row["config"]["model"].get(key) or None for row in rows}) > 1]
 
 
 def _beside_floor(metric: str, comparison: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from genray.errors import Fault, UserError
 from genray.metrics import evaluate
 from genray.metrics.evaluate import Judge, draw, evaluate_run, make_judge
 from genray.metrics.features import Extractor
-from genray.metrics.floor import floor
+from genray.metrics.floor import floor, summarize
 from tests.metrics.fakes import Replay, SampleOnly
 
 SAMPLE_METRICS = ("class_entropy", "frechet", "kernel", "prdc")
@@ -224,3 +224,7 @@ def test_models_that_do_not_reconstruct_have_no_such_picture(
     monkeypatch.setattr(evaluate, "load", lambda path, device: SampleOnly(digits.spec))
     evaluate_run(run, make_judge(extractor, digits.test, ("class_entropy",)), {}, digits)
     assert not (run.path / "reconstructions.png").exists()
+
+
+def test_a_floor_that_is_the_same_in_each_draw_has_no_interval() -> None:
+    assert summarize([0.9916434540389972] * 5)["ci95"] == 0  # np.std gives 1.2e-16

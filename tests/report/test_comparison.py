@@ -206,6 +206,22 @@ def test_verdict_on_a_single_row_compares_with_real_images() -> None:
     assert verdict.sentence == "a: Fréchet distance 4.00 ± 0.30; real images score 1.00 ± 0.10."
 
 
+def test_densities_and_probabilities_are_not_ranked(tmp_path: Path) -> None:
+    """A Gaussian bound is a density's, which may be positive; a Bernoulli one a probability's."""
+    other = {"model.likelihood": "gaussian"}
+    runs = [write_run(tmp_path / f"b{seed}", "vae", seed=seed) for seed in range(2)]
+    runs += [write_run(tmp_path / f"g{seed}", "vae", seed=seed, params=other) for seed in range(2)]
+    result = comparison.build(collect(runs))
+    [elbo] = [verdict for verdict in words.verdicts(result) if verdict.metric == "elbo"]
+    assert not elbo.contested
+    assert elbo.sentence == "ELBO is not ranked: its rows differ in model.likelihood, and so do not compare."
+    [frechet] = [verdict for verdict in words.verdicts(result) if verdict.metric == "frechet"]
+    assert frechet.contested
+    table = tables.grid(result)
+    column = next(i for i, head in enumerate(table.heads) if head.startswith("ELBO"))
+    assert not any(cells[column].best or cells[column].tied for cells in table.cells)
+
+
 @pytest.mark.parametrize(
     ("mean", "ci95", "text"),
     [
