@@ -16,7 +16,7 @@ from genray.nn.noise import Noise
 from genray.studies._densities import Density, Draws, FloatArray, Grid, Mixture, line, ring, scaled, spec_of, square
 from genray.studies._discriminator import compare, judged, new_discriminator, optimal, train, where_known
 from genray.studies._kernel_density import KernelDensity
-from genray.studies._monotone import MonotoneGenerator
+from genray.studies._monotone import MonotoneGenerator, Noised
 from genray.studies._pairs import MISSED_MODE
 from genray.studies.base import Outcome
 from genray.train.distributed import Distributed
@@ -24,7 +24,8 @@ from genray.train.loop import Trainer
 
 SHRINK = 0.75  # the outermost modes end 4σ before the ±1 that a generator can reach, or earlier
 LINE_DATA, PLANE_DATA = scaled(MISSED_MODE.data, SHRINK), ring(5, 0.6, 0.1)
-LINE, PLANE = line(-0.9999, 0.9999, 4001), square(-1.5, 1.5, 121)
+LINE, WIDE_LINE, PLANE = line(-0.9999, 0.9999, 4001), line(-2.0, 2.0, 4001), square(-1.5, 1.5, 121)
+LINE_NOISE = 0.1  # without it, a D of 6,000 steps was 0.41 from D* at step 1,500, at an edge of p_g
 EVERY = 25  # of the line's points, one is shown in a figure
 HIDDEN = {1: 64, 2: 128}  # units of D, by dimensions
 BATCH_SIZE = 256  # of the GAN
@@ -36,23 +37,25 @@ NUM_KERNEL_DRAWS = 400_000
 def follow_on_a_line(
     *, seed: int, steps: int, looks: int, stages: Sequence[int], settle_steps: int, critic_steps: int
 ) -> Outcome:
-    """A GAN with an invertible generator. At each look D is compared as it is; at some, the `stages`, also a new D
-    that was trained for `settle_steps` while the generator was held still."""
+    """A GAN with an invertible generator. At each look D is compared as it is; at some, the `stages`, noise is added to
+    the data and to what the generator makes, and a new D is trained for `settle_steps` while the generator stays."""
     trainer = _trainer(LINE_DATA, {"latent": 1, "critic_steps": critic_steps}, seed, steps, looks)
-    p, x = LINE_DATA.density(LINE.points_ND), LINE.points_ND
+    data, x = LINE_DATA.blurred(LINE_NOISE), WIDE_LINE.points_ND
+    p = data.density(x)
     live, settled = [], []
     for look in range(looks + 1):
         generator = cast("MonotoneGenerator", _still(trainer.model, "generator"))
         discriminator = cast("Network", _still(trainer.model, "discriminator"))
-        d_live = judged(discriminator, x)
+        d_live = judged(discriminator, LINE.points_ND)
         live.append({"step": trainer.step, **_compare(d_live, LINE_DATA, generator, LINE)})
         if look in stages:
-            d = judged(_settle(LINE_DATA, generator, settle_steps, seed), x)
-            q = generator.density(x)
-            shown = {"x": x[:, 0], "p": p, "q": q, "d_live": d_live, "d": d, "d_optimal": optimal(p, q)}
+            noised = Noised(generator, LINE_NOISE)
+            d = judged(_settle(data, noised, settle_steps, seed), x)
+            q = noised.density(x)
+            shown = {"x": x[:, 0], "p": p, "q": q, "d": d, "d_optimal": optimal(p, q)}
             curves = {name: _short(values[::EVERY]) for name, values in shown.items()}
             known = where_known(p, q)[::EVERY].tolist()
-            scores = _compare(d, LINE_DATA, generator, LINE)
+            scores = _compare(d, data, noised, WIDE_LINE)
             settled.append({"step": trainer.step, **scores, **curves, "known": known})
         if look < looks:
             trainer.train_epoch()
@@ -70,8 +73,8 @@ def follow_in_the_plane(*, seed: int, steps: int, looks: int, stages: Sequence[i
                 copy.deepcopy(trainer.model),
                 BANDWIDTH,
                 num_draws=NUM_KERNEL_DRAWS,
-                side=2.0,
-                cells=200,
+                side=3.0,
+                cells=300,
             )
             d = judged(_settle(data, density, settle_steps, seed), PLANE.points_ND)
             q = density.density(PLANE.points_ND)

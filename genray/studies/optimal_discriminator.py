@@ -22,10 +22,8 @@ SEEDS = range(5)  # of the modes
 PAIR_SEEDS = range(3)
 PAIR_STEPS = {"quick": 4000, "full": 10_000}
 BATCH_SIZES = {1: 256, 2: 512}  # by dimensions
-# Later, where p_g is within 0.04 nats of p_data, D* has edges that few draws see: at step 1,500 a D of 6,000 steps was
-# still 0.34 from it there, and 0.01 nats below the value
 LINE = {
-    "quick": {"steps": 1000, "looks": 20, "stages": [6, 10], "settle_steps": 4000},
+    "quick": {"steps": 1500, "looks": 15, "stages": [3, 7, 15], "settle_steps": 4000},
     "full": {"steps": 6000, "looks": 30, "stages": [1, 5, 15, 30], "settle_steps": 10_000},
 }
 PLANE = {
@@ -204,9 +202,9 @@ def _table_of_stages(lines: Mapping[int, Outcome], plane: Outcome) -> Table:
         "While a GAN learns",
         ["GAN", "step", "largest |D − D*|", "value at D", "value at D*", "−ln 4 + 2·JS", "error of D*"],
         rows,
-        "Of a new D, while the generator of that step was held still. On the line p_g is exact. In the plane both "
-        "densities have noise added, so that a kernel density of p_g has no bias; the last column is the largest "
-        "standard error that its number of draws leaves in D*.",
+        "Of a new D, while the generator of that step was held still, with noise added to both densities. On the line "
+        "p_g is exact. In the plane the noise is as wide as the kernel, so that a kernel density of p_g has no bias; "
+        "the last column is the largest standard error that its number of draws leaves in D*.",
     )
 
 

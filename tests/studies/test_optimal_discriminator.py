@@ -16,7 +16,7 @@ from genray.studies import optimal_discriminator as study
 from genray.studies._densities import Draws, Mixture, even, grid, line, ring, scaled, square
 from genray.studies._kernel_density import KernelDensity
 from genray.studies._modes import TARGETS, count_modes
-from genray.studies._monotone import MonotoneGenerator
+from genray.studies._monotone import MonotoneGenerator, Noised
 from genray.studies._pairs import PAIRS
 
 UNEVEN = Mixture(((-0.5,), (0.4,)), (0.1, 0.2), (0.3, 0.7))
@@ -127,6 +127,19 @@ def test_density_of_the_monotone_generator_is_that_of_its_draws(bent: MonotoneGe
     cdf = p.cumsum() * at.cell
     assert stats.kstest(draws, lambda x: np.interp(x, at.points_ND[:, 0], cdf)).pvalue > 0.01
     assert bent.density(np.array([[-1.0], [1.0], [1.5]])).tolist() == [0, 0, 0]
+
+
+def test_density_with_noise_is_the_convolution(bent: MonotoneGenerator) -> None:
+    """Of the density by change of variables with the noise's, by a sum over x in place of z; and it integrates to 1."""
+    h, x = 0.1, np.linspace(-2, 2, 401)
+    fine = np.linspace(-0.9999, 0.9999, 40_001)
+    exact = bent.density(fine[:, None]) * (fine[1] - fine[0])
+    kernel = np.exp(-(((x[:, None] - fine) / h) ** 2) / 2) / (h * np.sqrt(2 * np.pi))
+    noised = Noised(bent, h)
+    np.testing.assert_allclose(noised.density(x[:, None]), kernel @ exact, atol=2e-3)
+    assert noised.density(x[:, None]).sum() * (x[1] - x[0]) == pytest.approx(1, abs=1e-4)
+    draws = noised.draw(100_000, Noise("noised")).numpy()[:, 0]
+    assert draws.mean() == pytest.approx((x * noised.density(x[:, None])).sum() * (x[1] - x[0]), abs=0.01)
 
 
 def test_monotone_generator_increases_and_is_what_the_gan_calls(bent: MonotoneGenerator) -> None:
