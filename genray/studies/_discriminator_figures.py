@@ -109,7 +109,7 @@ def of_stages(line: Outcome) -> Figure:
     return Figure(
         "stages",
         "Stages of that training",
-        "Blue: p_data. Orange: p_g, exact, as the generator can be inverted. Both with noise of 0.1, without which D* "
+        "Blue: p_data. Orange: p_g, exact, as the generator can be inverted. Both with noise of 0.15, without which D* "
         "jumps at edges that few draws see. Where the generator puts too little, D* is above ½.",
         figure,
     )

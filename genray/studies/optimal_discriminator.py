@@ -23,11 +23,11 @@ PAIR_SEEDS = range(3)
 PAIR_STEPS = {"quick": 4000, "full": 10_000}
 BATCH_SIZES = {1: 256, 2: 512}  # by dimensions
 LINE = {
-    "quick": {"steps": 1500, "looks": 15, "stages": [3, 7, 15], "settle_steps": 4000},
+    "quick": {"steps": 1500, "looks": 15, "stages": [3, 15], "settle_steps": 8000},
     "full": {"steps": 6000, "looks": 30, "stages": [1, 5, 15, 30], "settle_steps": 10_000},
 }
 PLANE = {
-    "quick": {"steps": 1500, "looks": 15, "stages": [15], "settle_steps": 6000},
+    "quick": {"steps": 1500, "looks": 15, "stages": [15], "settle_steps": 10_000},
     "full": {"steps": 6000, "looks": 30, "stages": [1, 5, 15, 30], "settle_steps": 10_000},
 }
 CRITIC_STEPS = (1, 5)  # of the discriminator to one of the generator
