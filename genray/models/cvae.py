@@ -19,6 +19,7 @@ from genray.nn.conditions import Condition, Given, Label, Part
 from genray.nn.likelihoods import Bernoulli, Gaussian, mean_image
 from genray.nn.losses import gaussian_kl_nats
 from genray.nn.noise import Noise
+from genray.nn.warmup import Warmup
 
 PARTS = {"top": "the top half", "left": "the left half", "box": "all but a box"}
 
@@ -52,8 +53,7 @@ class Model(GenerativeModel):
         self.posterior = linear(config.hidden + self.condition.size, 2 * config.latent, gain=1.0)
         self.decoder = vector_to_image(config, spec, config.latent + self.condition.size, config.dropout)
         self.likelihood = Bernoulli() if config.likelihood == "bernoulli" else Gaussian(config.sigma)
-        self.kl_weight: Tensor  # a tensor, so that a warm-up changes no code path of the loss
-        self.register_buffer("kl_weight", torch.tensor(config.kl_weight), persistent=False)
+        self.kl_weight = Warmup(config.kl_weight, config.kl_warmup_epochs)
 
     def observe(self, train: Split) -> None:
         self.condition.keep(train)
@@ -64,7 +64,7 @@ class Model(GenerativeModel):
     def loss(self, batch: Batch, noise: Noise) -> Loss:
         """−E_q[ln p(x₂|x₁, z)] + weight · KL(q(z|x₁, x₂) ‖ p(z)), one z for each image."""
         nll_nats, kl_nats = (nats.mean() for nats in self._bound_nats(batch, noise, dropout_noise=noise))
-        total = nll_nats + self.kl_weight * kl_nats
+        total = nll_nats + self.kl_weight.value * kl_nats
         return Loss(total, {"nll_nats": nll_nats.detach(), "kl_nats": kl_nats.detach()})
 
     def conditional_elbo_nats(self, batch: Batch, noise: Noise) -> Tensor:
@@ -111,8 +111,7 @@ class Model(GenerativeModel):
         return mean_image(self._decode(noise.normal(len(given.features), self.config.latent), given))
 
     def set_progress(self, progress: Progress) -> None:
-        if self.config.kl_warmup_epochs:
-            self.kl_weight.fill_(self.config.kl_weight * min(1.0, progress.epoch / self.config.kl_warmup_epochs))
+        self.kl_weight.at(progress.epoch)
 
 
 OPTIMIZER = OptimizerConfig(learning_rate=2e-3)

@@ -20,6 +20,7 @@ from genray.nn.likelihoods import Likelihood
 from genray.nn.noise import Noise
 from genray.nn.posteriors import DiagonalGaussian
 from genray.nn.views import Encoder, ImageView, LabelView
+from genray.nn.warmup import Warmup
 
 # B images, C channels, H height, W width, Z latent dimensions, k draws of z for each image
 
@@ -64,8 +65,7 @@ class Model(GenerativeModel):
         self.encoders = nn.ModuleList(Encoder(config, view) for view in self._views)
         self.decoders = nn.ModuleList(view.writer(config) for view in self._views)
         self.likelihoods = nn.ModuleList(view.likelihood(config.likelihood, config.sigma) for view in self._views)
-        self.kl_weight: Tensor  # a tensor, so that a warm-up changes no code path of the loss
-        self.register_buffer("kl_weight", torch.tensor(config.kl_weight), persistent=False)
+        self.kl_weight = Warmup(config.kl_weight, config.kl_warmup_epochs)
 
     def phases(self) -> Sequence[Phase]:
         return (Phase("elbo", ("joint_encoder", "encoders", "decoders", "likelihoods"), self.loss, OPTIMIZER),)
@@ -79,7 +79,7 @@ class Model(GenerativeModel):
         kl_nats = q.kl_nats().mean()
         alone = [self._alone(i, pair[i], noise) for i in range(2)]
         apart_nats = (q.kl_to_nats(alone[0]) + q.kl_to_nats(alone[1])).mean()
-        total = nll_nats[0] + nll_nats[1] + self.kl_weight * kl_nats + self.config.alpha * apart_nats
+        total = nll_nats[0] + nll_nats[1] + self.kl_weight.value * kl_nats + self.config.alpha * apart_nats
         terms = {"nll_1_nats": nll_nats[0], "nll_2_nats": nll_nats[1], "kl_nats": kl_nats, "apart_nats": apart_nats}
         return Loss(total, {name: term.detach() for name, term in terms.items()})
 
@@ -193,8 +193,7 @@ class Model(GenerativeModel):
         return torch.where(masks, images, torch.cat(made, dim=2))
 
     def set_progress(self, progress: Progress) -> None:
-        if self.config.kl_warmup_epochs:
-            self.kl_weight.fill_(self.config.kl_weight * min(1.0, progress.epoch / self.config.kl_warmup_epochs))
+        self.kl_weight.at(progress.epoch)
 
 
 OPTIMIZER = OptimizerConfig(learning_rate=2e-3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from genray.nn.estimators import Function
 from genray.nn.likelihoods import Bernoulli, Gaussian, mean_image
 from genray.nn.noise import Noise
 from genray.nn.posteriors import DiagonalGaussian
+from genray.nn.warmup import Warmup
 
 
 class VAEConfig(ELBOConfig):
@@ -37,8 +37,7 @@ class Model(GenerativeModel):
         self.encoder = image_to_vector(config, spec, 2 * config.latent, config.dropout)
         self.decoder = vector_to_image(config, spec, config.latent, config.dropout)
         self.likelihood = Bernoulli() if config.likelihood == "bernoulli" else Gaussian(config.sigma)
-        self.kl_weight: Tensor  # a tensor, so that a warm-up changes no code path of the loss
-        self.register_buffer("kl_weight", torch.tensor(config.kl_weight), persistent=False)
+        self.kl_weight = Warmup(config.kl_weight, config.kl_warmup_epochs)
 
     def phases(self) -> Sequence[Phase]:
         return (Phase("elbo", ("encoder", "decoder", "likelihood"), self.loss, OPTIMIZER),)
@@ -48,7 +47,7 @@ class Model(GenerativeModel):
         x = batch["image"]
         q = self.posterior(x, noise)
         nll_nats, kl_nats = (nats.mean() for nats in terms_nats(self.config, q, self.log_likelihood(x, noise), noise))
-        total = nll_nats + self.kl_weight * kl_nats
+        total = nll_nats + self.kl_weight.value * kl_nats
         return Loss(total, {"nll_nats": nll_nats.detach(), "kl_nats": kl_nats.detach()})
 
     def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
@@ -79,8 +78,7 @@ class Model(GenerativeModel):
         return self.decode(noise.normal(n, self.config.latent))
 
     def set_progress(self, progress: Progress) -> None:
-        if self.config.kl_warmup_epochs:
-            self.kl_weight.fill_(self.config.kl_weight * min(1.0, progress.epoch / self.config.kl_warmup_epochs))
+        self.kl_weight.at(progress.epoch)
 
 
 OPTIMIZER = OptimizerConfig(learning_rate=2e-3)

@@ -166,4 +166,4 @@ def test_warm_up_raises_the_kl_weight_to_its_value() -> None:
     model = made(kl_weight=0.8, kl_warmup_epochs=4)
     for step, expected in ((0, 0.0), (10, 0.2), (40, 0.8), (90, 0.8)):
         model.set_progress(Progress(step, num_steps=100, steps_per_epoch=10))
-        assert model.kl_weight.item() == pytest.approx(expected)
+        assert model.kl_weight.value.item() == pytest.approx(expected)
