@@ -90,8 +90,9 @@ def of_training(lines: Mapping[int, Outcome]) -> Figure:
         "training",
         "While a GAN learns",
         "A GAN with an invertible generator of one dimension, so that p_g is known exactly. Lines: D as training has "
-        "it, which follows a generator that moves. Dots: a new D for the generator of that step. The value never "
-        "exceeds −ln 4 + 2·JS (dashed), which falls to −ln 4 (grey) as p_g comes to p_data.",
+        "it, which follows a generator that moves. Dots: a new D for the generator of that step, with noise on both "
+        "densities, which brings them closer. The value never exceeds −ln 4 + 2·JS (dashed), which falls to −ln 4 "
+        "(grey) as p_g comes to p_data.",
         figure,
     )
 
