@@ -64,9 +64,10 @@ def _moments(means: dict[str, Tensor], varies: Tensor, *, pooled: bool) -> dict[
 def _enough(halves: list[dict[str, Tensor]], num_draws: int) -> Tensor:
     """Which components (B, J) rest on enough draws of both halves: by (Σ x²)² / Σ x⁴ of f s, and by how often s has
     either sign, as the score of a bit that never falls the other way is a constant."""
-    effective = [half["ff"][0].square() / half["ffff"][0] for half in halves]  # 0/0 where nothing varies
+    smallest = torch.finfo(halves[0]["ffff"].dtype).tiny  # where nothing varies, 0 draws count
+    effective = [half["ff"][0].square() / half["ffff"][0].clamp_min(smallest) for half in halves]
     shares = [share for half in halves for share in (half["positive"][0], 1 - half["positive"][0])]
-    return num_draws * torch.stack([*effective, *shares]).nan_to_num(0.0).amin(0) >= MIN_DRAWS
+    return num_draws * torch.stack([*effective, *shares]).amin(0) >= MIN_DRAWS
 
 
 def _points(predicted: Tensor, ratio: Tensor, chosen: Tensor) -> list[dict[str, Any]]:
