@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from genray.endings import Stopped, resumable, words
 from genray.errors import Fault, UserError
 
 app = typer.Typer(
@@ -121,7 +121,7 @@ def train(
 
     experiment = arguments.experiment_of(model, dataset=dataset, config=config, overrides=set_ or ())
     folder = out or arguments.run_folder(experiment)
-    with _resumable(folder / "experiment.yaml"):
+    with resumable(folder / "experiment.yaml"):
         run = single.train(
             experiment,
             folder,
@@ -158,7 +158,7 @@ def sweep(
 
     plan = arguments.sweep_of(space, trials=trials, overrides=set_ or ())
     folder = out or arguments.sweep_folder(plan)
-    with _resumable(folder / "sweep.yaml"):
+    with resumable(folder / "sweep.yaml"):
         comparison = genray.sweep(plan, out=folder, resume=resume, address=address, verbose=verbose)
     console.show_comparison(comparison, folder / "comparison")
 
@@ -250,7 +250,7 @@ def study(
     from genray import console
 
     folder = out or Path("runs") / name
-    with _resumable(folder / "study.yaml"):
+    with resumable(folder / "study.yaml"):
         result = genray.study(name, out=folder, budget=budget, resume=resume, address=address, verbose=verbose)
     console.show_study(result, folder)
 
@@ -267,43 +267,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(f"{error.format_message()} (see `{command} --help`)", 2)
     except UserError as error:
         return _say(str(error), 2)
-    except (_Stopped, Fault) as error:
-        return _say(str(error), 130 if isinstance(error, _Stopped) else 1)
+    except (Stopped, Fault) as error:
+        return _say(str(error), 130 if isinstance(error, Stopped) else 1)
     except OSError as error:
-        return _say(_words(error), 1)
+        return _say(words(error), 1)
     return _say("stopped", 130) if code == 130 else code or 0
-
-
-class _Stopped(RuntimeError):
-    """Ctrl-C."""
-
-
-@contextlib.contextmanager
-def _resumable(marker: Path) -> Iterator[None]:
-    """Where what stands inside is stopped or fails once `marker` is there, says how to go on."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (Exception, KeyboardInterrupt) as error:
-        if not marker.exists():
-            raise
-        saved = f"what was done is in {marker.parent}"
-        if isinstance(error, Fault):  # a loss that is not finite: the same again would end the same way
-            raise Fault(f"{error}; {saved}") from error
-        hint = f"{saved}: the same command with --resume goes on from there"
-        if isinstance(error, KeyboardInterrupt):
-            raise _Stopped(f"stopped; {hint}") from None
-        if isinstance(error, OSError):
-            raise Fault(f"{_words(error)}; {hint}") from error
-        error.add_note(f"genray: {hint}")  # below the traceback of a fault of ours
-        raise
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
 
 
 def _tell(text: str) -> None:
