@@ -34,7 +34,7 @@ from genray.cluster.sweep import sweep  # noqa: E402
 from genray.cluster.work import Shared, Task, do  # noqa: E402
 from genray.config import Experiment  # noqa: E402
 from genray.data.datasets import load  # noqa: E402
-from genray.metrics.evaluate import make_judge  # noqa: E402
+from genray.metrics.evaluate import make_judge, training_features  # noqa: E402
 from genray.metrics.features import extractor_for  # noqa: E402
 from genray.space import Sweep  # noqa: E402
 from genray.train.distributed import Distributed  # noqa: E402
@@ -66,7 +66,8 @@ def experiments(asked: Sweep) -> list[Experiment]:
 def shared(out: Path) -> Shared:
     dataset = load("digits")
     data = dataset.training_data
-    judge = make_judge(extractor_for(data), data.validation, Experiment.model_fields["metrics"].default)
+    extractor, names = extractor_for(data), Experiment.model_fields["metrics"].default
+    judge = make_judge(extractor, data.validation, names, train=training_features(extractor, data.train, names))
     return Shared(out, data, judge)
 
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import genray.train  # noqa: F401  the package first: were it imported later, it would replace the function of its name
 from genray.errors import Fault, UserError
+from genray.extractors.function import register_extractor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,9 @@ __all__ = [
     "compare",
     "complete",
     "evaluate",
+    "export",
     "load",
+    "register_extractor",
     "sample",
     "study",
     "sweep",
@@ -81,13 +84,15 @@ def sweep(
     overrides: Mapping[str, Any] | None = None,
     resume: bool = False,
     address: str | None = None,
+    storage: str | None = None,
     verbose: bool = False,
 ) -> dict[str, Any]:
     """Searches each model of a search space, trains the best again with fresh seeds, and compares them.
 
     `space`: the path of a YAML file; `overrides` sets keys of it, {"trials": 4, "experiment.epochs": 10}. `out` is by
-    default runs/<name>; `resume` goes on with what is in it. Returns what comparison.json holds, which lies with the
-    page in `out`/comparison.
+    default runs/<name>; `resume` goes on with what is in it. On a cluster, `storage` is where the sweep is kept
+    too ("s3://bucket/folder"), or "shared" where `out` is one folder on all machines. Returns what comparison.json
+    holds, which lies with the page in `out`/comparison.
     """
     import json
 
@@ -98,24 +103,37 @@ def sweep(
     if not isinstance(space, Sweep):
         space = Sweep.load(space, overrides)
     folder = Path(out) if out else arguments.sweep_folder(space)
-    page = run_sweep(space, out=folder, resume=resume, address=address, verbose=verbose)
+    page = run_sweep(space, out=folder, resume=resume, address=address, storage=storage, verbose=verbose)
     comparison: dict[str, Any] = json.loads((page / "comparison.json").read_text())
     return comparison
 
 
-def evaluate(run: PathLike, *, sampled_from: Sequence[str] = ()) -> dict[str, Any]:
+def evaluate(run: PathLike, *, sampled_from: Sequence[str] = (), extractor: str = "") -> dict[str, Any]:
     """Scores a trained run on the test split; returns what its result.json then holds. `sampled_from`: ["prior",
-    "gmm"], where its samples should be drawn otherwise than its experiment says."""
+    "gmm"], where its samples should be drawn otherwise than its experiment says; `extractor`: "inception", where its
+    scores should rest on other features."""
     from genray import single
 
-    return single.evaluate(run, sampled_from=sampled_from)
+    return single.evaluate(run, sampled_from=sampled_from, extractor=extractor)
 
 
 def load(run: PathLike, *, device: str = "cpu") -> GenerativeModel:
-    """The trained model of a run, with its averaged weights, in evaluation mode."""
+    """The trained model of a run, or of a .safetensors file, with its averaged weights, in evaluation mode."""
     from genray import runs
 
+    if Path(run).suffix == ".safetensors":
+        from genray import exports
+
+        return exports.read(Path(run), device=device)
     return runs.load(run, device=device)
+
+
+def export(run: PathLike, out: PathLike | None = None) -> Path:
+    """Writes a run's averaged weights as .safetensors, or its sampler as .onnx, and returns where; by default
+    model.safetensors in the run's folder."""
+    from genray import exports
+
+    return exports.export(Path(run), Path(out) if out is not None else None)
 
 
 def sample(
@@ -145,14 +163,21 @@ def complete(
     return samples.complete(run, files, num, seed=seed, device=device).drawn
 
 
-def compare(runs: Sequence[PathLike], *, out: PathLike | None = None) -> dict[str, Any]:
+def compare(
+    runs: Sequence[PathLike], *, out: PathLike | None = None, mixed: bool = False, controls: bool | None = None
+) -> dict[str, Any]:
     """Compares sweeps, or runs that were evaluated, and writes index.html and comparison.{json,csv,md} to `out`.
 
     Returns what comparison.json holds. `out` is by default `comparison` in the first sweep, or beside the first run.
+    Runs whose numbers do not compare raise a UserError; where `mixed`, they get a table each: {"parts": {name: …}}.
+    So do datasets, with a "summary" over all.
+    `controls`: whether rows that every metric must place right stand beside the models (an untrained one, densities of
+    pixels, replayed training images); None: where the dataset is here, unless a sweep says `controls: false`.
     """
     from genray import arguments, report
 
-    return report.compare([Path(run) for run in runs], out or arguments.page_folder(runs))
+    out = out or arguments.page_folder(runs)
+    return report.compare([Path(run) for run in runs], out, mixed=mixed, controls=controls)
 
 
 def study(
@@ -160,15 +185,27 @@ def study(
     *,
     out: PathLike | None = None,
     budget: str = "quick",
+    overrides: Mapping[str, Any] | None = None,
     resume: bool = False,
+    minutes: float | None = None,
     address: str | None = None,
     verbose: bool = False,
 ) -> dict[str, Any]:
     """Answers a question of the theory, and writes index.html, study.json, study.md and figures/*.png to `out`.
 
-    `budget` is "quick" (minutes on a laptop) or "full". `out` is by default runs/<name>; `resume` goes on with what is
-    in it. Returns what study.json holds.
+    `budget` is "quick" (minutes on a laptop) or "full"; `overrides` changes what it pays for, in a study that takes
+    some: {"epochs": 2}. `out` is by default runs/<name>; `resume` goes on with what is
+    in it, and after `minutes` a study that can answers from the parts that are done. Returns what study.json holds.
     """
     from genray.cluster.ask import ask
 
-    return ask(name, out=out or Path("runs") / name, budget=budget, resume=resume, address=address, verbose=verbose)
+    return ask(
+        name,
+        out=out or Path("runs") / name,
+        budget=budget,
+        overrides=overrides,
+        resume=resume,
+        minutes=minutes,
+        address=address,
+        verbose=verbose,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from genray.config import Experiment, parse_overrides, with_values
 from genray.errors import UserError, nearest
 from genray.space import Sweep
 
-SEARCH_SPACES = Path(__file__).parents[1] / "search_spaces"  # of the checkout that this is installed from
+_CHECKOUT, _INSTALLED = Path(__file__).parents[1], Path(sysconfig.get_path("data")) / "share" / "genray"
+SEARCH_SPACES = (_CHECKOUT if (_CHECKOUT / "search_spaces").is_dir() else _INSTALLED) / "search_spaces"
 
 
 def experiment_of(
@@ -23,7 +25,7 @@ def experiment_of(
     values = ({"dataset": dataset} if dataset else {}) | parse_overrides(overrides)
     tree = with_values(files.read_yaml(config) if config else {}, values)
     named = with_values(tree, {"model.name": model})
-    other = tree.get("model", {}).get("name", model)
+    other = (tree.get("model") or {}).get("name", model)
     if other != model:
         raise UserError(f"model.name must be the MODEL that is trained, got {other!r} and {model!r}; give one of them")
     return Experiment.parse(named, str(config or ""))

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from genray.cli_cluster import cluster
 from genray.endings import Stopped, resumable, words
 from genray.errors import Fault, UserError
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cluster, name="cluster")
 
 Version = Annotated[bool, typer.Option("--version", help="Show the version and exit.")]
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="A name from `genray models`.")]
@@ -31,14 +33,32 @@ Config = Annotated[Path | None, typer.Option(metavar="FILE", help="An experiment
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key; can be repeated.")]
 Trials = Annotated[int | None, typer.Option(help="Trials of each model, in place of the file's.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")]
+Json = Annotated[bool, typer.Option("--json", help="One line of JSON, the last of the output.")]
+DoctorStorage = Annotated[
+    str | None, typer.Option("--storage", metavar="URL|PATH", help="To check too: s3://…, gs://…, or a shared folder.")
+]
+GpuPrice = Annotated[float | None, typer.Option(metavar="PRICE", min=0, help="Of an hour of one GPU.")]
+CpuPrice = Annotated[float | None, typer.Option(metavar="PRICE", min=0, help="Of an hour of one CPU.")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster's address; default: Ray on this machine.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(metavar="URL|shared", help="Where a cluster keeps the sweep: s3://bucket/folder; default: in --out."),
+]
+SweepFolder = Annotated[Path, typer.Argument(metavar="SWEEP", help="The folder of a sweep.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show Ray's own log too.")]
 Num = Annotated[int | None, typer.Option(help="How many. Default: 64, or 8 completions of each image.")]
 Seed = Annotated[int, typer.Option(help="Another seed gives other samples.")]
 File = Annotated[Path, typer.Option(metavar="FILE", help="A .png: one picture; a .npz: `images`, uint8.")]
+ExportFile = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="A .safetensors (default: model.safetensors in RUN), or an .onnx."),
+]
 Samplers = Annotated[
     list[str] | None,
     typer.Option("--sampled-from", metavar="SAMPLER", help="prior or gmm; can be repeated. Default: the run's own."),
+]
+ExtractorName = Annotated[
+    str, typer.Option("--extractor", metavar="NAME", help="Whose features, or module:function. Default: the run's own.")
 ]
 Label = Annotated[int | None, typer.Option(metavar="CLASS", help="Images of this class alone, from 0.")]
 Complete = Annotated[list[Path] | None, typer.Option(metavar="FILE...", help="Images to complete from a part of each.")]
@@ -48,8 +68,18 @@ RunOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/
 SweepOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/NAME, by the file's `name`.")]
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="A name from `genray studies`.")]
 StudyOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/NAME.")]
+Minutes = Annotated[float | None, typer.Option(help="Answer after so long from what is done; --resume goes on.")]
 BudgetName = Annotated[str, typer.Option("--budget", metavar="quick|full", help="Minutes on a laptop, or more.")]
+StudySet = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change what a budget pays for, in a study that can."),
+]
 PageOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: comparison, in the first folder given.")]
+Controls = Annotated[
+    bool | None,
+    typer.Option("--controls/--no-controls", help="Rows that every metric must place right. Default: where they can."),
+]
+Mixed = Annotated[bool, typer.Option("--mixed", help="A table each for runs that do not compare.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -140,6 +170,7 @@ def sweep(
     out: SweepOut = None,
     resume: Resume = False,
     address: Address = None,
+    storage: Storage = None,
     verbose: Verbose = False,
 ) -> None:
     """Searches, trains the best again, and compares.
@@ -159,37 +190,121 @@ def sweep(
     plan = arguments.sweep_of(space, trials=trials, overrides=set_ or ())
     folder = out or arguments.sweep_folder(plan)
     with resumable(folder / "sweep.yaml"):
-        comparison = genray.sweep(plan, out=folder, resume=resume, address=address, verbose=verbose)
+        comparison = genray.sweep(plan, out=folder, resume=resume, address=address, storage=storage, verbose=verbose)
     console.show_comparison(comparison, folder / "comparison")
 
 
 @app.command()
-def evaluate(run: RunFolder, sampled_from: Samplers = None) -> None:
+def estimate(
+    space: Space,
+    trials: Trials = None,
+    set_: Set = None,
+    address: Address = None,
+    gpu_hour_price: GpuPrice = None,
+    cpu_hour_price: CpuPrice = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Says what a sweep will need: hours, GPU hours, money. Times a few steps of each model and trains none.
+
+    \b
+    Examples:
+      genray estimate search_spaces/quickstart.yaml
+      genray estimate search_spaces/compare.yaml --trials 16 --gpu-hour-price 1.20
+    """
+    from genray import arguments
+    from genray.cluster.estimate import estimate as estimate_
+
+    found = estimate_(
+        arguments.sweep_of(space, trials=trials, overrides=set_ or ()),
+        address=address,
+        gpu_hour_price=gpu_hour_price,
+        cpu_hour_price=cpu_hour_price,
+        tell=lambda text: typer.echo(text, err=True),
+        verbose=verbose,
+    )
+    typer.echo(found.to_json() if json else "\n".join(found.lines))
+
+
+@app.command()
+def watch(folder: SweepFolder) -> None:
+    """Watches a sweep that another process does, until it ends.
+
+    \b
+    Example:
+      genray watch runs/quickstart
+    """
+    from genray import console
+    from genray.cluster.watch import watch as watch_
+
+    console.show_comparison(*watch_(folder))
+
+
+@app.command()
+def doctor(
+    address: Address = None,
+    storage: DoctorStorage = None,
+    dataset: DatasetName = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Looks a cluster over, or this machine: one line a check, with the fix. Exit code 1 where one has failed.
+
+    \b
+    Examples:
+      genray doctor
+      genray doctor --address auto --storage s3://bucket/sweeps
+    """
+    from genray.cluster import doctor as doctor_
+    from genray.cluster.checks.base import Check
+
+    def show(check: Check) -> None:
+        typer.echo(check.line, err=json)
+
+    with doctor_.ended_in_time(show):
+        checks = doctor_.doctor(address=address, storage=storage, dataset=dataset, show=show, verbose=verbose)
+    if json:
+        typer.echo(doctor_.to_json(checks))
+    raise typer.Exit(int(any(check.level == "FAIL" for check in checks)))
+
+
+@app.command()
+def evaluate(run: RunFolder, sampled_from: Samplers = None, extractor: ExtractorName = "") -> None:
     """Scores a run on the test split, beside real images.
 
     \b
     Examples:
       genray evaluate runs/vae-digits-0
       genray evaluate runs/vae-digits-0 --sampled-from prior --sampled-from gmm
+      genray evaluate runs/vae-cifar10-0 --extractor inception
     """
     from genray import console, single
 
-    typer.echo(console.result(run, single.evaluate(run, sampled_from=sampled_from or (), tell=_tell)))
+    typer.echo(
+        console.result(run, single.evaluate(run, sampled_from=sampled_from or (), extractor=extractor, tell=_tell))
+    )
 
 
 @app.command()
-def compare(runs: RunFolders, out: PageOut = None) -> None:
+def compare(runs: RunFolders, out: PageOut = None, mixed: Mixed = False, controls: Controls = None) -> None:
     """Compares models: a table here, and a page to open.
+
+    Runs on several datasets get a table each, and one for all. Runs on one dataset that differ in split, images,
+    extractor, budget, number of samples or version of a metric are refused, or with --mixed get a table each.
+    Beside the models stand controls, which every metric must place right: an untrained model, a Gaussian mixture and
+    PCA fitted on pixels, and training images replayed.
 
     \b
     Examples:
       genray compare runs/quickstart
       genray compare runs/vae-digits-0 runs/gan-digits-0 --out runs/mine
+      genray compare runs/digits runs/mnist
     """
     import genray
     from genray import arguments, console
 
-    console.show_comparison(genray.compare(runs, out=out), out or arguments.page_folder(runs))
+    comparison = genray.compare(runs, out=out, mixed=mixed, controls=controls)
+    console.show_comparison(comparison, out or arguments.page_folder(runs))
 
 
 @app.command()
@@ -231,10 +346,26 @@ def sample(
 
 
 @app.command()
+def export(run: RunFolder, out: ExportFile = None) -> None:
+    """Writes a trained model for other programs: its weights, or what draws images, as a graph.
+
+    \b
+    Examples:
+      genray export runs/vae-digits-0
+      genray export runs/vae-digits-0 --out vae.onnx
+    """
+    import genray
+
+    typer.echo(f"wrote {genray.export(run, out)}")
+
+
+@app.command()
 def study(
     name: StudyName,
     out: StudyOut = None,
     budget: BudgetName = "quick",
+    set_: StudySet = None,
+    minutes: Minutes = None,
     resume: Resume = False,
     address: Address = None,
     verbose: Verbose = False,
@@ -245,13 +376,25 @@ def study(
     Examples:
       genray study gradient_variance
       genray study optimal_discriminator --budget full --out runs/discriminator
+      genray study iwae --budget full --minutes 9 --resume
+      genray study hidden_size --budget full --set epochs=3 --set models=[vae,gan]
     """
     import genray
     from genray import console
+    from genray.config import parse_overrides
 
-    folder = out or Path("runs") / name
+    folder, changes = out or Path("runs") / name, parse_overrides(set_ or ())
     with resumable(folder / "study.yaml"):
-        result = genray.study(name, out=folder, budget=budget, resume=resume, address=address, verbose=verbose)
+        result = genray.study(
+            name,
+            out=folder,
+            budget=budget,
+            overrides=changes,
+            resume=resume,
+            minutes=minutes,
+            address=address,
+            verbose=verbose,
+        )
     console.show_study(result, folder)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -23,7 +23,10 @@ from pydantic import (
 )
 
 from genray.errors import UserError, nearest
+from genray.extractors import DEFAULT
 from genray.files import parse_yaml
+
+_EPOCHS = 60  # of an experiment that says nothing of its budget
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -108,11 +111,37 @@ def _load_model_config(value: object) -> object:
     return models.load(name).Config.model_validate(value)
 
 
+class Budget(Strict):
+    """What a run may spend on training: one of the three."""
+
+    epochs: PositiveInt | None = None
+    seconds: PositiveFloat | None = None  # of training alone, without evaluation
+    images: PositiveInt | None = None  # seen, each as often as it is
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        given = [f"{key}={value}" for key, value in self if value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"budget takes one of epochs, seconds and images, got {', '.join(given) or 'none'}; "
+                f"set the others to null"
+            )
+        return self
+
+    @property
+    def text(self) -> str:
+        """`60 epochs`, `120 s of training`, `1,000,000 images`."""
+        if self.seconds is not None:
+            return f"{self.seconds:g} s of training"
+        return f"{self.images:,} images" if self.images else f"{self.epochs} epochs"
+
+
 class Experiment(Strict):
     dataset: str = "digits"
     image_size: PositiveInt | None = None  # None: the dataset's own; 32 for a folder
     seed: NonNegativeInt = 0
-    epochs: PositiveInt = 60
+    epochs: PositiveInt | None = None  # a short way to say budget: {epochs: N}; of neither, 60
+    budget: Budget | None = None  # in seconds or images, and then without epochs
     batch_size: PositiveInt = 128  # over all workers together
     optimizer: Optimizer = Optimizer()
     model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_load_model_config)]
@@ -120,9 +149,12 @@ class Experiment(Strict):
     precision: Literal["float32", "bfloat16"] = "float32"
     metrics: tuple[str, ...] = (
         "frechet",
+        "fd_infinity",
         "kernel",
         "prdc",
         "class_entropy",
+        "class_score",
+        "memorization",
         "elbo",
         "conditional_elbo",
         "conditional_accuracy",
@@ -131,6 +163,7 @@ class Experiment(Strict):
         "reconstruction",
         "completion",
     )
+    extractor: str = Field(default=DEFAULT, min_length=1)  # whose features the metrics look at: genray/extractors
     num_samples: PositiveInt | None = None  # None: as many as the split that they are compared with, 10,000 at most
     sampled_from: Annotated[
         tuple[Literal["prior", "gmm"], ...],
@@ -141,6 +174,34 @@ class Experiment(Strict):
     checkpoint_every: PositiveInt = 5  # epochs; the last epoch is always saved
     workers: PositiveInt = 1
     resources: Resources = Resources()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_budget(cls, value: Any) -> Any:
+        """A budget in epochs stands under `epochs` alone, however it was written."""
+        if not isinstance(value, Mapping):
+            return value
+        epochs, budget = value.get("epochs"), value.get("budget")
+        if budget is None:
+            return {**value, "epochs": _EPOCHS if epochs is None else epochs}
+        if epochs is not None:
+            raise ValueError(f"budget and epochs exclude each other, got epochs={epochs} too; set epochs to null")
+        given = {k: v for k, v in budget.items() if v is not None} if isinstance(budget, Mapping) else {}
+        return {**value, "epochs": given["epochs"], "budget": None} if [*given] == ["epochs"] else value
+
+    @property
+    def limit(self) -> Budget:
+        """The budget, in whichever way it was written."""
+        return self.budget or Budget(epochs=self.epochs)
+
+    def share_done(self, row: Mapping[str, float]) -> float:
+        """The share of the budget that a run had spent at a row of metrics.jsonl, at most 1."""
+        limit = self.limit
+        if limit.seconds is not None:
+            return min(1.0, row["train_seconds"] / limit.seconds)
+        if limit.images is not None:
+            return min(1.0, row["step"] * self.batch_size / limit.images)
+        return row["epoch"] / (limit.epochs or 1)
 
     @model_validator(mode="after")
     def _check_metrics(self) -> Self:
@@ -185,7 +246,9 @@ def with_values(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
         *path, last = dotted.split(".")
         place = result
         for key in path:
-            if not isinstance(place.setdefault(key, {}), dict):
+            if place.get(key) is None:
+                place[key] = {}
+            if not isinstance(place[key], dict):
                 raise UserError(f"{dotted}: {key!r} holds a value, not a group of keys, so {dotted!r} cannot be set")
             place = place[key]
         place[last] = value
@@ -225,7 +288,8 @@ def _known_keys(title: str, path: tuple[int | str, ...]) -> list[str]:
     fields = classes[title].model_fields if title in classes else {}
     for part in path:
         annotation = fields[str(part)].annotation if str(part) in fields else None
-        fields = getattr(annotation, "model_fields", {})
+        kinds = [annotation, *get_args(annotation)]  # of `Budget | None` too
+        fields = next((kind.model_fields for kind in kinds if hasattr(kind, "model_fields")), {})
     return list(fields)
 
 

@@ -76,8 +76,11 @@ def progress(experiment: Experiment, row: Row) -> str:
     ranked = [f"validation/{name}" for name, score in metrics.scores().items() if score.better != "none"]
     losses = [f"{key.split('/')[1]} {number(value)}" for key, value in row.items() if _is_loss(key)]
     scores = [f"{key.split('/')[1]} {number(row[key])}" for key in row if key in ranked]
-    width = len(str(experiment.epochs))
-    parts = [f"epoch {int(row['epoch']):{width}}/{experiment.epochs}", f"{duration(row['train_seconds']):>7}"]
+    epoch, width = int(row["epoch"]), len(str(experiment.epochs))
+    place = f"epoch {epoch:{width}}/{experiment.epochs}"
+    if experiment.epochs is None:
+        place = f"epoch {epoch}, {100 * experiment.share_done(row):3.0f} % of {experiment.limit.text}"
+    parts = [place, f"{duration(row['train_seconds']):>7}"]
     parts += [f"loss: {', '.join(losses)}"] if losses else []
     parts += [f"validation: {', '.join(scores[:SCORES_SHOWN])}"] if scores else []
     return "   ".join(parts)
@@ -113,7 +116,11 @@ def result(run: Path, result: Mapping[str, Any]) -> str:
         real = f"{number(floor[name]['mean'])} ± {number(floor[name]['ci95'])}" if name in floor else "-"
         values = [number(each["metrics"][name]) if name in each["metrics"] else "-" for each in found]
         rows.append((name, *values, real, score.better, score.summary))
-    return f"{table(rows)}\n\nwrote {run / 'result.json'}, and samples.png and real.png beside it"
+    reasons = dict.fromkeys(reason for each in found for reason in each["failed"].values())
+    lines = "".join(f"failed: {reason}\n" for reason in reasons)
+    if (reads := result["test_reads"]) > 1:
+        lines += f"the {result['split']} split was read {reads} times for this run; a comparison will say so\n"
+    return f"{table(rows)}\n\n{lines}wrote {run / 'result.json'}, and samples.png and real.png beside it"
 
 
 def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
@@ -121,9 +128,11 @@ def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
     from rich.console import Console
 
     from genray.report import tables
+    from genray.report.comparison import parts_of
 
+    rows = [row for part in parts_of(comparison).values() for row in part["rows"]]
     Console(soft_wrap=not sys.stdout.isatty()).print("", tables.terminal(comparison), "")
-    places = [str(page.absolute()), *(run for row in comparison["rows"] for run in row["runs"])]
+    places = [str(page.absolute()), *(run for row in rows for run in row["runs"])]
     logs = Path(os.path.commonpath(places))  # the folder that holds the runs and the final table
     logs = logs.relative_to(Path.cwd()) if logs.is_relative_to(Path.cwd()) else logs
     print(table([("page", str(page / "index.html")), ("curves", f"{tool('tensorboard')} --logdir {logs}")]))
@@ -131,9 +140,9 @@ def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
 
 def show_study(study: Mapping[str, Any], folder: Path) -> None:
     """What was found, which claims hold, the tables, and where the page lies."""
-    from genray.report.study import VERDICTS
+    from genray.report.study import VERDICTS, not_reached
 
-    print("\n".join(study["summary"]))
+    print("\n".join(sentence for sentence in [not_reached(study), *study["summary"]] if sentence))
     for check in study["checks"]:
         print(f"\n{VERDICTS[check['holds']]}: {check['claim']}\n  {check['found']}")
     for shown in study["tables"]:

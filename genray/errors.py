@@ -7,6 +7,10 @@ from collections.abc import Iterable
 class UserError(ValueError):
     """Wrong input. The command line prints it as one line, without a traceback, and exits with code 2."""
 
+    def __str__(self) -> str:
+        """What was given may hold line breaks and codes that a terminal would obey: they are shown as \\n, \\x1b."""
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in super().__str__())
+
 
 class Fault(RuntimeError):
     """A run that could not go on (not a finite loss, a lost worker): one line that says what was saved; exit code 1."""

@@ -54,16 +54,28 @@ def require_writable(folder: Path, what: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
+def locked(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """The folder while this process alone works in it; it is given back by the system when the process ends."""
     with (folder / ".lock").open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise UserError(
                 f"{folder} is in use by another {what} that is running; wait for it, or give another --out"
             ) from None
         yield
+
+
+def is_locked(folder: Path, lock: str = ".lock") -> bool:
+    """Whether a process works in the folder now, on this machine."""
+    try:
+        with (folder / lock).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or a file system without locks
+        return False
+    return False
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genray import latent
+from genray import latent, neighbours
 from genray.completions import NUM_COMPLETIONS, complete
 from genray.data.spec import Split
 from genray.images import grid, paired_grid, to_float, to_uint8
@@ -42,6 +42,7 @@ class Shown:
     split: Split
     device: torch.device | str
     sampler: Sampler
+    known: neighbours.Known | None = None  # not while training, as the test split is among it
 
     def real(self, count: int) -> Tensor:
         """`count` images (N, C, H, W) in [-1, 1], the same ones at every call."""
@@ -71,6 +72,14 @@ def samples(shown: Shown) -> Picture:
     return grid(to_uint8(shown.sampler.draw(NUM_SHOWN, shown.noise())))
 
 
+def nearest(shown: Shown) -> Picture | None:
+    """Of the images of `samples`, beside what they may be copies of."""
+    if shown.known is None:
+        return None
+    drawn = to_uint8(shown.sampler.draw(NUM_SHOWN, shown.noise()))
+    return neighbours.picture(neighbours.find(drawn, shown.known, shown.device))
+
+
 def reconstructions(shown: Shown) -> Picture | None:
     """Rows of real images, each over the row of what the model makes of them."""
     if not isinstance(shown.model, Reconstructs):
@@ -92,7 +101,7 @@ def by_label(shown: Shown) -> Picture | None:
     """A row a class: images drawn of it."""
     if not shown.model.takes_labels or shown.split.labels is None:
         return None
-    label = torch.tensor(np.unique(shown.split.labels)[:NUM_CLASSES_SHOWN], device=shown.device)
+    label = torch.tensor(spread(np.unique(shown.split.labels), NUM_CLASSES_SHOWN), device=shown.device)
     label = label.repeat_interleave(NUM_OF_A_KIND)
     return grid(to_uint8(shown.model.sample(len(label), shown.noise(), label=label)), columns=NUM_OF_A_KIND)
 
@@ -138,6 +147,13 @@ def codes(shown: Shown) -> Picture | None:
 # in the order in which the page shows them
 PICTURES: dict[str, Kind] = {
     "samples": Kind(samples, "Samples", "Drawn by the model"),
+    "nearest": Kind(
+        nearest,
+        "Nearest real images",
+        "Of a hundred samples those that lie nearest to a training image, nearest first, each beside its nearest "
+        "training image and its nearest test image, with the distances between their features: a copy lies much nearer "
+        "to the first than to the second, and than test images do, of which the median stands below",
+    ),
     "reconstructions": Kind(
         reconstructions,
         "Reconstructions",

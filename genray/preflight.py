@@ -7,21 +7,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genray import metrics
+from genray import extractors, metrics
 from genray.config import Experiment
 from genray.data.batches import check_batch_size
 from genray.data.spec import Split, TrainingData
 from genray.errors import UserError, nearest
-from genray.metrics.base import Context, FeatureSet
+from genray.metrics.base import Context, FeatureSet, some_of
+from genray.metrics.network import NUM_FEATURES, NUM_ROTATIONS
 from genray.models.base import GenerativeModel, build
 from genray.samplers import PRIOR, samplers_of
 from genray.space import Sweep
 
-_NUM_PROBED = 64  # images; enough for every metric to have a value
+_NUM_PROBED = 2 * NUM_FEATURES + 2  # images; enough for every metric to have a value
 
 
 def check_sweep(sweep: Sweep, data: TrainingData) -> None:
-    """Every end of every range on this data, and every objective on every model."""
+    """The extractor, every end of every range on this data, and every objective on every model."""
+    extractors.find(sweep.first_experiment(sweep.models[0]).extractor, data)
     for experiment in sweep.probes():
         check_experiment(experiment, data)
     for name in sweep.models:
@@ -46,8 +48,12 @@ def check_experiment(experiment: Experiment, data: TrainingData) -> None:
 class _AnyFeatures:
     """In place of an extractor, which is not trained yet: whether there is a score does not depend on features."""
 
+    def __init__(self, num_classes: int) -> None:
+        self._num_classes = num_classes or NUM_ROTATIONS
+
     def features(self, images: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSet:
-        return FeatureSet(*np.random.default_rng(0).random((2, len(images), 8), dtype=np.float32))
+        random, n = np.random.default_rng(0), len(images)
+        return FeatureSet(*(random.random((n, size), dtype=np.float32) for size in (NUM_FEATURES, self._num_classes)))
 
 
 def _check_objective(score: str, experiment: Experiment, model: GenerativeModel, data: TrainingData) -> None:
@@ -62,9 +68,12 @@ def _check_objective(score: str, experiment: Experiment, model: GenerativeModel,
         )
     images, labels = data.validation.images[:_NUM_PROBED], data.validation.labels
     split = Split(images, None if labels is None else labels[:_NUM_PROBED])
-    extractor = _AnyFeatures()
+    extractor = _AnyFeatures(data.spec.num_classes)
     features = extractor.features(images)
-    context = Context(features, features, split, model.eval(), 0, torch.device("cpu"), extractor)
+    samples = some_of(split, experiment.num_samples or len(split))
+    fake = extractor.features(samples.images)
+    device = torch.device("cpu")
+    context = Context(features, fake, split, model.eval(), 0, device, extractor, samples, features, split)
     with torch.no_grad():
         if score not in metric.compute(context):
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from functools import lru_cache
@@ -19,10 +20,11 @@ def versions() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def commit() -> str | None:
-    """The commit that genray runs from, with `-dirty` where tracked files were changed; None outside a checkout."""
+    """The commit that genray runs from, with `-dirty` where tracked files were changed. Outside a checkout what
+    GENRAY_COMMIT says, which goes with code that is sent to a cluster; else None."""
     here = Path(genray.__file__).resolve().parent
     if not (here.parent / ".git").exists():  # installed, perhaps within some other project's checkout
-        return None
+        return os.environ.get("GENRAY_COMMIT")
     command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603

@@ -2,8 +2,10 @@
 
 experiment.yaml   what was asked for
 metrics.jsonl     a row an epoch
-checkpoint/       state.pt, to go on from and to sample from
+checkpoint/       state.pt, to go on from and to sample from, and the one before it
 samples.png       and the other pictures of genray/pictures.py, of the last evaluation
+projector/        codes of test images for TensorBoard's projector, once it was evaluated (genray/projector.py)
+frames/           samples over training time, small and few (genray/frames.py)
 result.json       scores on the test split, once it was evaluated
 """
 
@@ -42,6 +44,14 @@ class Run:
     def picture_path(self, name: str) -> Path:
         return self.path / f"{name}.png"
 
+    def frame_path(self, epoch: int) -> Path:
+        return self.path / "frames" / f"{epoch:05d}.webp"
+
+    @property
+    def frames(self) -> dict[int, Path]:
+        """Small pictures of samples, by epoch, in order of time."""
+        return {int(path.stem): path for path in sorted(self.path.glob("frames/[0-9]*.webp"))}
+
     @property
     def result_path(self) -> Path:
         return self.path / "result.json"
@@ -51,11 +61,11 @@ class Run:
         """The rows of metrics.jsonl. A last line that a kill cut short is left out."""
         if not self.metrics_path.exists():
             return []
-        *lines, _cut = self.metrics_path.read_text().split("\n")
+        *lines, _cut = self.metrics_path.read_bytes().split(b"\n")
         try:
-            return [json.loads(line) for line in lines]
-        except json.JSONDecodeError as error:
-            raise UserError(f"{self.metrics_path}: a line is not JSON ({error}); mend or remove the file") from None
+            return [_json_object(line) for line in lines]
+        except ValueError as error:
+            raise UserError(f"{self.metrics_path}: a line is no row ({error}); mend or remove the file") from None
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -63,10 +73,17 @@ class Run:
         if not self.result_path.exists():
             return None
         try:
-            result: dict[str, Any] = json.loads(self.result_path.read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.result_path} is not JSON ({error}); run `genray evaluate {self.path}`") from None
-        return result
+            return _json_object(self.result_path.read_bytes())
+        except ValueError as error:
+            raise UserError(f"{self.result_path} is no result ({error}); run `genray evaluate {self.path}`") from None
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    """Raises ValueError."""
+    value = json.loads(content)
+    if not isinstance(value, dict):
+        raise ValueError(f"it must be a JSON object, got {type(value).__name__}")
+    return value
 
 
 def open_run(path: Path | str) -> Run:

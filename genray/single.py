@@ -25,19 +25,21 @@ def train(
     report: Callable[[Row], object] = lambda row: None,
 ) -> Run:
     """Trains, in this process if one worker does. All that can be known to fail is refused before `out` is made."""
-    from genray import preflight
+    from genray import extractors, preflight
     from genray.data import datasets
-    from genray.metrics.evaluate import make_judge
-    from genray.metrics.features import extractor_for
+    from genray.metrics.evaluate import make_judge, training_features
 
     tell(f"reading {experiment.dataset}")
     data = datasets.load(experiment.dataset, image_size=experiment.image_size).training_data
     preflight.check_experiment(experiment, data)
+    extractors.find(experiment.extractor, data)
     device = _device(experiment)
     run = create_run(out, experiment, resume=resume)
     tell("looking for the feature network of the metrics, which is trained once a dataset")
-    judge = make_judge(extractor_for(data), data.validation, experiment.metrics, experiment.num_samples)
-    tell(f"training {experiment.model.name} on {len(data.train)} images, {experiment.epochs} epochs, on {device}")
+    extractor, names = extractors.make(experiment.extractor, data), experiment.metrics
+    seen = training_features(extractor, data.train, names)
+    judge = make_judge(extractor, data.validation, names, experiment.num_samples, train=seen, tuning=data.train)
+    tell(f"training {experiment.model.name} on {len(data.train)} images, {experiment.limit.text}, on {device}")
     if experiment.workers > 1:
         from genray.cluster import group
 
@@ -51,12 +53,14 @@ def train(
     return run
 
 
-def evaluate(path: Path | str, *, sampled_from: Sequence[str] = (), tell: Tell = lambda text: None) -> dict[str, Any]:
+def evaluate(
+    path: Path | str, *, sampled_from: Sequence[str] = (), extractor: str = "", tell: Tell = lambda text: None
+) -> dict[str, Any]:
     """Scores a run on the test split, with the floor beside it, and writes its result.json. `sampled_from` names other
-    samplers than its experiment does."""
+    samplers than its experiment does, `extractor` another extractor."""
+    from genray import extractors
     from genray.data import datasets
-    from genray.metrics.evaluate import evaluate_run, make_judge
-    from genray.metrics.features import extractor_for
+    from genray.metrics.evaluate import evaluate_run, make_judge, training_features
     from genray.metrics.floor import floor
 
     run = open_run(path)
@@ -67,7 +71,9 @@ def evaluate(path: Path | str, *, sampled_from: Sequence[str] = (), tell: Tell =
         sampled_from = Experiment.parse(experiment.plain() | {"sampled_from": list(sampled_from)}).sampled_from
     data = datasets.load(experiment.dataset, image_size=experiment.image_size)
     tell("looking for the feature network of the metrics, which is trained once a dataset")
-    judge = make_judge(extractor_for(data.training_data), data.test, experiment.metrics, experiment.num_samples)
+    made, names = extractors.make(extractor or experiment.extractor, data.training_data), experiment.metrics
+    seen = training_features(made, data.train, names)
+    judge = make_judge(made, data.test, names, experiment.num_samples, train=seen, tuning=data.validation)
     tell(f"scoring {judge.num_samples} samples against {len(data.test)} test images")
     return evaluate_run(run, judge, floor(judge, data.train), data, sampled_from=sampled_from)
 

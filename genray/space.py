@@ -7,22 +7,33 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_serializer,
+    model_validator,
+)
 
 from genray import files, metrics, models
-from genray.config import Experiment, Strict, with_values
+from genray.config import Budget, Experiment, Strict, with_values
 from genray.distributions import Distribution, Value
 from genray.errors import UserError, nearest
 
+MOST_PERCENT = 100
 SAMPLERS = ("tpe", "random", "grid", "nsga2")
 
 _NOT_SEARCHED = {  # what all trials of all models must share
     "dataset": "trials would not be compared on the same images",
     "image_size": "trials would not be compared on the same images",
     "metrics": "trials would not be judged alike",
+    "extractor": "trials would not be judged alike",
     "num_samples": "trials would not be judged alike",
     "sampled_from": "trials would not be judged alike",
     "epochs": "trials would not have the same budget",
+    "budget": "trials would not have the same budget",
     "evaluate_every": "trials would not be stopped by the same rule",
     "checkpoint_every": "it does not change the result",
     "workers": "trials would not have the same machines",
@@ -70,10 +81,16 @@ class Optuna(Strict):
 
 
 class Asha(Strict):
-    """Asynchronous successive halving (Li et al. 2020): at epochs grace, grace·r, grace·r² … the best 1/r go on."""
+    """Asynchronous successive halving (Li et al. 2020): at grace, grace·r, grace·r² … the best 1/r go on."""
 
-    grace_epochs: PositiveInt = 5
+    grace_epochs: PositiveInt | None = None
+    grace_percent: int | None = Field(default=None, ge=1, le=99)  # of a budget in seconds or images
     reduction: int = Field(default=3, ge=2)
+
+    @property
+    def grace(self) -> int:
+        """In epochs, or in per cent of a budget that is not in epochs."""
+        return self.grace_epochs or self.grace_percent or 5
 
 
 class Median(Strict):
@@ -135,14 +152,19 @@ class Sweep(Strict):
     optuna: Optuna = Optuna()
     scheduler: Annotated[Scheduler | None, BeforeValidator(_scheduler_or_none)] = None
     finalists: Finalists = Finalists()
+    controls: bool = True  # rows in the comparison that every metric must place right
     lanes: PositiveInt | None = None  # trials at once; None: as many as the machine holds
     max_failures: NonNegativeInt = 1  # times that a trial whose process died is begun again, from its checkpoint
+    trial_timeout_s: PositiveFloat | None = None  # from a run's one evaluated row to the next, or else it hangs
+    start_timeout_s: PositiveFloat = 900.0  # that no machine has room for any trial, before the sweep ends
 
     @classmethod
     def load(cls, path: Path | str, overrides: Mapping[str, Any] | None = None) -> Self:
         """A YAML file with values set on top: {"experiment.epochs": 5, "search.model.hidden": {"choice": [64]}}."""
-        tree = files.read_yaml(Path(path))
-        for key, value in (overrides or {}).items():
+        tree, overrides = files.read_yaml(Path(path)), overrides or {}
+        if isinstance(chosen := overrides.get("models"), list) and isinstance(own := tree.get("model_search"), dict):
+            tree["model_search"] = {model: search for model, search in own.items() if model in chosen}
+        for key, value in overrides.items():
             tree = _with_value(tree, key, value)
         return cls.parse(tree, str(path))
 
@@ -161,6 +183,7 @@ class Sweep(Strict):
         self._check_rules()
         for experiment in self.probes():
             self._check_objective(experiment)
+            self._check_grace(experiment.limit)
         return self
 
     def _check_models(self) -> None:
@@ -187,6 +210,25 @@ class Sweep(Strict):
         elif self.trials is None:
             raise ValueError("trials is required with every sampler but grid; set how many a model gets")
 
+    def _check_grace(self, limit: Budget) -> None:
+        """Early stopping counts in epochs where the budget does, else in per cent of it."""
+        match self.scheduler:
+            case Scheduler(asha=Asha(grace_epochs=int(grace))) if limit.epochs is None:
+                raise ValueError(
+                    f"scheduler.asha.grace_epochs needs a budget in epochs, got grace_epochs={grace}, {limit.text}; "
+                    f"set grace_epochs to null, and grace_percent"
+                )
+            case Scheduler(asha=Asha(grace_percent=int(grace))) if limit.epochs is not None:
+                raise ValueError(
+                    f"scheduler.asha.grace_percent needs a budget in seconds or images, got grace_percent={grace}, "
+                    f"{limit.text}; set grace_epochs"
+                )
+            case Scheduler(median=Median()) if limit.epochs is None:
+                raise ValueError(
+                    f"scheduler.median needs a budget in epochs, where trials meet, got {limit.text}; "
+                    f"set scheduler to asha or none"
+                )
+
     def _check_grid(self) -> None:
         sizes = {model: self.grid_size(model) for model in self.models}
         if self.trials is None and len(set(sizes.values())) > 1:
@@ -209,8 +251,9 @@ class Sweep(Strict):
         return self.trials or self.grid_size(self.models[0])
 
     @property
-    def epochs(self) -> int:
-        return self.first_experiment(self.models[0]).epochs
+    def most_resource(self) -> int:
+        """What early stopping counts up to: epochs, or per cent of a budget that is not in epochs."""
+        return self.first_experiment(self.models[0]).epochs or MOST_PERCENT
 
     def space(self, model: str) -> Search:
         """All that is searched for one model, in the order of names, however the YAML is written."""

@@ -3,6 +3,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small tensors are slower on two threads
 
 import pytest
+from hypothesis import settings
 
 from genray.data.spec import Dataset, DataSpec
 
@@ -30,3 +31,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if skipped and not session.exitstatus:
         reporter.write_line(f"\n--no-skips: {len(skipped)} skipped", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+settings.register_profile("nightly", max_examples=14_000, deadline=None, print_blob=True)
+settings.register_profile("default", max_examples=400, deadline=None, derandomize=True, database=None)
+settings.load_profile("default")

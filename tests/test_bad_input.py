@@ -63,6 +63,10 @@ def write_space(text: str = "", **changes: object) -> None:
         ("train vae --set batch_size=7 --set workers=2", ["multiple of workers", "batch_size=7, workers=2"]),
         ("train vae --set resources.gpu=1", ["resources.gpu", "got 1"]),
         ("train vae --set optimizer.phases.eblo.learning_rate=1", ["'eblo'", "did you mean 'elbo'?"]),
+        (
+            "train vae --set model.importance_samples=5 --set model.kl_weight=0.5",
+            ["model: importance_samples=5", "kl_weight=1.0 alone, got kl_weight=0.5", "leave kl_weight out"],
+        ),
         ("train vae --set hidden", ["--set takes key=value", "'hidden'"]),
         ("train vae --set model.name=gan", ["model.name", "'gan'", "'vae'"]),
         ("train vae --config missing.yaml", ["cannot read missing.yaml", "No such file"]),

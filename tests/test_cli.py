@@ -15,8 +15,10 @@ import genray
 from genray import console, models, single
 from genray.cli import app, main
 from genray.errors import Fault
+from tests.report.fabricate import write_run
 
-COMMANDS = ("models", "datasets", "train", "sweep", "evaluate", "compare", "sample", "studies", "study")
+COMMANDS = ("models", "datasets", "train", "sweep", "watch", "estimate", "doctor", "evaluate", "compare", "sample")
+COMMANDS += ("studies", "study", "export")
 QUICK = ("--set", "epochs=2", "--set", "evaluate_every=1", "--set", "num_samples=64", "--set", "metrics=[frechet,prdc]")
 
 
@@ -121,6 +123,15 @@ def test_evaluate_and_compare(trained: Path, capfd: pytest.CaptureFixture[str]) 
     page = trained.parent / "comparison/index.html"
     assert str(page) in out.replace("\n", "")
     assert page.exists()
+
+
+def test_compare_datasets(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    runs = [str(write_run(tmp_path / dataset, "vae", dataset=dataset)) for dataset in ("digits", "mnist")]
+    assert run("compare", *runs) == 0
+    out = capfd.readouterr().out
+    assert "digits, test split" in out
+    assert "mnist, test split" in out
+    assert "all datasets, by Fréchet distance" in out
 
 
 def test_sample(trained: Path, tmp_path: Path) -> None:

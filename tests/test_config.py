@@ -22,6 +22,18 @@ def test_an_experiment_survives_yaml() -> None:
         ({"metrics": ["frechett"]}, "'frechett' is not a metric", "did you mean 'frechet'?"),
         ({"batch_size": 33, "workers": 2}, "multiple of workers", "batch_size=33, workers=2"),
         ({"optimizer.learning_rate": float("inf")}, "finite", "inf"),
+        ({"budget": {"epochs": 2, "seconds": 3}}, "one of epochs, seconds and images", "epochs=2, seconds=3"),
+        ({"budget": {}}, "one of epochs, seconds and images", "got none"),
+        ({"epochs": 3, "budget": {"seconds": 3}}, "exclude each other, got epochs=3", "set epochs to null"),
+        ({"epochs": 3, "budget": {"epochs": 3}}, "exclude each other, got epochs=3", "set epochs to null"),
+        ({"budget": {"seconds": 0}}, "budget.seconds: input should be greater than 0", "got 0"),
+        ({"budget": {"seconds": -1.5}}, "budget.seconds: input should be greater than 0", "got -1.5"),
+        ({"budget": {"seconds": float("nan")}}, "budget.seconds: input should be a finite number", "got nan"),
+        ({"budget": {"images": 0}}, "budget.images: input should be greater than 0", "got 0"),
+        ({"budget": {"images": 1.5}}, "budget.images: input should be a valid integer", "got"),
+        ({"budget": {"epochs": 0}}, "epochs: input should be greater than 0", "got 0"),
+        ({"budget": {"second": 3}}, "budget.second: unknown key", "did you mean 'seconds'?"),
+        ({"budget": 3}, "budget: input should be", "got 3"),
         ({"seed": -1}, "greater than or equal to 0", "-1"),
     ],
 )
@@ -33,6 +45,21 @@ def test_what_is_wrong_is_said_in_one_line(changes: dict, rule: str, fix: str) -
     assert fix in message
     assert message.startswith("a.yaml: ")
     assert "\n" not in message
+
+
+def test_a_budget_in_epochs_is_one_thing_however_it_is_written() -> None:
+    short, long = ({"model": {"name": "vae"}} | change for change in ({"epochs": 7}, {"budget": {"epochs": 7}}))
+    assert Experiment.parse(short) == Experiment.parse(long)
+    assert Experiment.parse(long).plain()["epochs"] == 7
+    assert Experiment.parse({"model": {"name": "vae"}}).limit.text == "60 epochs"
+
+
+@pytest.mark.parametrize(("key", "text"), [("seconds", "90 s of training"), ("images", "90 images")])
+def test_a_budget_survives_yaml_and_can_be_set_over_an_experiment(key: str, text: str) -> None:
+    over = {"epochs": None, f"budget.{key}": 90}
+    experiment = Experiment.parse(with_values(Experiment.parse({"model": {"name": "vae"}}).plain(), over))
+    assert Experiment.parse(experiment.plain()) == experiment
+    assert (experiment.epochs, experiment.limit.text) == (None, text)
 
 
 def test_differences_are_named_by_their_dotted_keys() -> None:

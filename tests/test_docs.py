@@ -1,16 +1,20 @@
 """What the documents say is done here as they say it."""
 
+import importlib
+import importlib.util
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import genray
-from genray import models
+from genray import metrics, models
 from genray.arguments import sweep_of
 from genray.cli import main
-from genray.config import Experiment
+from genray.cluster.remote import settings
+from genray.config import Experiment, ModelConfig
 from genray.files import parse_yaml
 from genray.space import Sweep
 
@@ -31,13 +35,25 @@ def test_commands_of_the_documents_take_the_arguments_that_they_are_shown_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`--help` at the end parses all that stands before it."""
-    documents = (ROOT / "README.md").read_text() + (ROOT / "genray/cli.py").read_text()
+    documents = "".join((ROOT / name).read_text() for name in ("README.md", "docs/cluster.md", "genray/cli.py"))
     lines = re.findall(r"^ *(?:\.venv/bin/)?genray (\w.*?)(?: *#.*)?$", documents, re.MULTILINE)
     assert len(lines) >= 15
     for line in lines:
         assert main([*shlex.split(line), "--help"]) == 0, capsys.readouterr().err
-        for space in re.findall(r"\S+\.yaml", line):
-            assert space.startswith("runs/") or sweep_of(ROOT / space)
+        for path in re.findall(r"\S+\.yaml", line):
+            if path == "cluster.yaml" or path.startswith("launch/"):
+                assert settings.read(ROOT / path).name == "genray"
+            else:
+                assert path.startswith("runs/") or sweep_of(ROOT / path)
+
+
+def test_launchers_of_the_documents_are_there_and_take_what_they_are_given() -> None:
+    documents = "".join((ROOT / name).read_text() for name in ("README.md", "docs/cluster.md"))
+    lines = re.findall(r"^(?:sbatch )?(launch/.*?|ray (?:up|down) .*?)(?: *#.*)?$", documents, re.MULTILINE)
+    assert {"launch/setup aws", "ray up cluster.yaml", "ray down cluster.yaml"} <= set(lines)
+    for line in lines:
+        paths = [word for word in shlex.split(line) if "/" in word or word.endswith(".yaml")]
+        assert all((ROOT / path).is_file() for path in paths), line
 
 
 def test_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +78,57 @@ def test_model_of_contributing_trains(tmp_path: Path, monkeypatch: pytest.Monkey
     assert main(["train", "gmmn", "--set", "epochs=5", "--set", "metrics=[frechet]", "--out", "run"]) == 0
     history = genray.runs.open_run("run").history
     assert history[-1]["validation/frechet"] < 0.8 * history[0]["validation/frechet"]
+
+
+def test_names_of_the_architecture_are_those_of_the_code() -> None:
+    """Paths are files, dotted names can be imported, and what is called a class stands where it is said to."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    paths = {path for path in re.findall(r"[\w/.]+/[\w.]*", text) if path.startswith(("genray/", "search_spaces/"))}
+    names = set(re.findall(r"\bgenray(?:\.\w+)+", text))
+    assert len(paths) >= 8
+    assert len(names) >= 20
+    for path in paths:
+        assert (ROOT / path).exists() or "NAME" in path, path
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute) or importlib.util.find_spec(name), name
+
+
+def test_every_score_is_documented_and_none_that_is_not_there() -> None:
+    rows = [line for line in (ROOT / "docs/metrics.md").read_text().split("\n") if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    scores = metrics.scores()
+    assert documented == {name for name, score in scores.items() if not score.error_of} | {"kernel_std"}
+    for row in rows:
+        for name, arrow in re.findall(r"`(\w+)` ([↑↓])", row.split(" | ")[0]):
+            assert scores[name].better == {"↑": "higher", "↓": "lower"}[arrow], name
+
+
+def test_every_option_of_a_documented_model_is_there_with_its_default() -> None:
+    """An option that comes, goes or changes its default must do so in docs/models.md too."""
+    sections = re.split(r"^## ", (ROOT / "docs/models.md").read_text(), flags=re.MULTILINE)[1:]
+    assert {section.split("\n")[0] for section in sections} <= set(models.names())  # a new model needs no section
+    assert len(sections) >= 8
+    for section in sections:
+        fields = models.load(section.split("\n")[0]).Config.model_fields
+        documented = {}
+        for names, defaults in re.findall(r"^\| (`.*?) \| (.*?) \|", section, re.MULTILINE):
+            keys, values = re.findall(r"`(\w+)`", names), defaults.split(", ")
+            documented |= dict(zip(keys, [value.strip("`") for value in values], strict=True))
+        assert documented.keys() == fields.keys() - ModelConfig.model_fields.keys()
+        for key, told in documented.items():
+            if fields[key].default is not None:
+                assert parse_yaml(told, key) == fields[key].default, key
+
+
+@pytest.mark.parametrize(("section", "config"), [("A search space", Sweep), ("An experiment", Experiment)])
+def test_every_key_of_a_yaml_is_documented_with_its_default(section: str, config: type[BaseModel]) -> None:
+    [text] = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", (ROOT / "docs/search_spaces.md").read_text(), re.S | re.M)
+    rows = {key: told.strip() for key, told in re.findall(r"^\| `(\w+)` \|([^|]*)\|", text, re.MULTILINE)}
+    assert rows.keys() == config.model_fields.keys()
+    whole = config.model_validate({"models": ["vae"], "trials": 1} if config is Sweep else {"model": {"name": "vae"}})
+    for key, told in rows.items():
+        if told and told != "those that are cheap":
+            value = parse_yaml(told.strip("`"), key)
+            changed = config.model_validate({**whole.model_dump(mode="json", exclude_unset=True), key: value})
+            assert getattr(changed, key) == getattr(whole, key), key

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +23,22 @@ MAKE_VENV = r"""
     echo "VIRTUAL_ENV=$PWD/.venv" >"$folder/bin/activate" ;;
 """
 
-TOOLS = ("bash", "cat", "chmod", "cut", "dirname", "env", "flock", "grep", "mkdir", "rm", "sh", "sha256sum", "sleep")
+TOOLS = (
+    "bash",
+    "cat",
+    "chmod",
+    "cut",
+    "dirname",
+    "env",
+    "flock",
+    "grep",
+    "ln",
+    "mkdir",
+    "rm",
+    "sh",
+    "sha256sum",
+    "sleep",
+)
 
 
 class Checkout:
@@ -42,11 +58,11 @@ class Checkout:
     def stub_uv(self, pip: str = ":") -> None:
         self.stub("uv", f'echo "$@" >>calls\ncase $1 in\n  pip) {pip} ;;\n  venv) {MAKE_VENV}\nesac')
 
-    def run(self, command: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             shlex.split(command),
             cwd=self.path,
-            env={"PATH": path or str(self.tools)},
+            env={"PATH": str(self.tools), **env},
             capture_output=True,
             text=True,
             timeout=60,
@@ -87,6 +103,18 @@ def test_setup_for_tests_covers_setup_for_running_but_not_the_other_way(checkout
     checkout.run("launch/setup")
     checkout.run("launch/setup test")
     assert checkout.count("pip") == 2
+
+
+def test_setup_of_a_cloud_covers_setup_for_running_and_setup_for_tests_covers_it(checkout: Checkout) -> None:
+    checkout.run("launch/setup aws")
+    assert checkout.calls[-1].endswith("-e .[aws]")
+    checkout.run("launch/setup")
+    assert checkout.count("pip") == 1
+    checkout.run("launch/setup gcp")
+    checkout.run("launch/setup test")
+    checkout.run("launch/setup gcp")
+    assert checkout.count("pip") == 3
+    assert checkout.run("launch/setup azure").returncode == 2
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", ".venv/pyvenv.cfg"])
@@ -157,6 +185,51 @@ def test_setup_says_what_to_install(checkout: Checkout, python3: str, words: lis
     assert not (checkout.path / ".venv").exists()
 
 
+def test_setup_takes_an_environment_that_is_there(checkout: Checkout) -> None:
+    for command in ("launch/setup", "launch/setup test", "launch/setup"):
+        result = checkout.run(command, GENRAY_VENV=sys.prefix)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert (checkout.path / ".venv").readlink() == Path(sys.prefix)
+    assert checkout.calls == []
+    checkout.run("launch/setup")  # without it: an environment of its own, in place of the link
+    assert checkout.count("venv") == 1
+    assert not (checkout.path / ".venv").is_symlink()
+    assert (Path(sys.prefix) / "bin/python").exists()
+
+
+def test_setup_refuses_an_environment_with_other_versions(checkout: Checkout) -> None:
+    constraints = checkout.path / "constraints.txt"
+    constraints.write_text(re.sub(r"(?m)^ray==.*$", "ray==1.0.0", constraints.read_text()))
+    result = checkout.run("launch/setup", GENRAY_VENV=sys.prefix)
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    for words in (
+        f"GENRAY_VENV={sys.prefix} cannot be used",
+        "it has ray 2.",
+        "constraints.txt says 1.0.0",
+        "pip install",
+    ):
+        assert words in result.stderr
+    assert not (checkout.path / ".venv").exists()
+
+
+def test_setup_refuses_an_environment_without_genray_or_python(checkout: Checkout) -> None:
+    (checkout.path / "empty").mkdir()
+    assert "it has no bin/python" in checkout.run("launch/setup", GENRAY_VENV="empty").stderr
+    base = Path(sys.base_prefix)
+    (checkout.path / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["no-such-package>=1"]\n[project.optional-dependencies]\n'
+    )
+    assert "it has no " in checkout.run("launch/setup", GENRAY_VENV=str(base)).stderr
+
+
+def test_setup_does_not_remove_an_environment_for_another(checkout: Checkout) -> None:
+    checkout.run("launch/setup")
+    result = checkout.run("launch/setup", GENRAY_VENV=sys.prefix)
+    assert result.returncode == 1
+    assert "is an environment of its own; remove it, or unset GENRAY_VENV" in result.stderr
+    assert (checkout.path / ".venv/pyvenv.cfg").exists()
+
+
 def test_demo_goes_on_with_the_sweep_that_is_there(checkout: Checkout) -> None:
     sweep = "genray sweep search_spaces/quickstart.yaml --out runs/quickstart"
     checkout.run("launch/demo --trials 3")
@@ -178,7 +251,7 @@ def test_ci_installs_what_the_readme_says() -> None:
 
 
 def test_launchers_are_executable() -> None:
-    for path in (*(ROOT / "launch").iterdir(), ROOT / ".ci/run"):
+    for path in (*(path for path in (ROOT / "launch").iterdir() if not path.suffix), ROOT / ".ci/run"):
         assert os.access(path, os.X_OK), path
 
 

@@ -122,10 +122,20 @@ def test_values_are_set_over_the_file(tmp_path: Path) -> None:
             "model_search.vae.model.kl_weight": {"uniform": [0, 1]},
         },
     )
-    assert (sweep.num_trials, sweep.epochs) == (2, 5)
+    assert (sweep.num_trials, sweep.most_resource) == (2, 5)
     assert sweep.experiment_of("vae", {}).optimizer.learning_rate == 0.1
     assert list(sweep.space("vae")) == ["model.hidden", "model.kl_weight"]
     assert sweep.first_experiment("gan").model.hidden == 64
+
+
+def test_of_a_files_models_some_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    kl_weight = {"model.kl_weight": {"uniform": [0, 1]}}
+    path.write_text(yaml.safe_dump(TREE | {"model_search": {"vae": kl_weight, "gan": {}}}))
+    sweep = Sweep.load(path, {"models": ["vae"]})
+    assert (sweep.models, list(sweep.model_search)) == (("vae",), ["vae"])
+    with pytest.raises(UserError, match="not among models"):
+        Sweep.load(path, {"models": ["vae"], "model_search.gan.model.dropout": {"uniform": [0, 0.5]}})
 
 
 @pytest.mark.parametrize(("metric", "mode"), [("frechet", "min"), ("recall", "max"), ("train_seconds", "min")])
@@ -156,3 +166,32 @@ def test_optuna_draws_every_value_of_a_range_and_no_other(distribution: dict[str
 def test_ranges_with_a_step_hold_both_ends() -> None:
     [kind] = Sweep.parse(with_search(model__dropout={"uniform": [0.0, 0.5], "step": 0.1})).space("vae").values()
     assert kind.grid() == pytest.approx((0.0, 0.1, 0.2, 0.3, 0.4, 0.5))
+
+
+SECONDS = {"dataset": "digits", "budget": {"seconds": 9}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"experiment": SECONDS, "scheduler": {"asha": {"grace_epochs": 3}}},
+            "grace_epochs needs a budget in epochs, got",
+        ),
+        ({"experiment": SECONDS, "scheduler": "median"}, "scheduler.median needs a budget in epochs, .* got 9 s of"),
+        ({"scheduler": {"asha": {"grace_percent": 3}}}, "grace_percent needs a budget in seconds or images, got"),
+        ({"scheduler": {"asha": {"grace_percent": 100}}}, "grace_percent: input should be less than or equal to 99"),
+        ({"search": {"budget.seconds": {"uniform": [1, 2]}}}, "'budget.seconds' cannot be searched: .* same budget"),
+        ({"experiment": SECONDS | {"epochs": 3}}, "exclude each other, got epochs=3"),
+    ],
+)
+def test_early_stopping_counts_as_the_budget_does(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        Sweep.parse({"models": ["vae"], "trials": 2} | changes)
+
+
+@pytest.mark.parametrize("scheduler", ["none", "asha", {"asha": {"grace_percent": 20}}])
+def test_a_sweep_with_seconds_survives_yaml(scheduler: Any) -> None:
+    sweep = Sweep.parse({"models": ["vae"], "trials": 2, "experiment": SECONDS, "scheduler": scheduler})
+    assert Sweep.parse(sweep.plain()) == sweep
+    assert sweep.first_experiment("vae").limit.seconds == 9

@@ -6,11 +6,14 @@ lane is idle; its own trials alone decide what is stopped and what is best.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Literal, get_args
 
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
@@ -19,6 +22,15 @@ from genray.cluster.study import Job, ModelStudy
 from genray.errors import UserError
 from genray.runs import Row, open_run
 from genray.space import Sweep
+from genray.storage import Disk
+
+MACHINE_DEATHS = 20  # of one run, before it is taken for their cause
+STORAGE_FAULTS = 5  # of any runs, with none between that went to its end, before the sweep is stopped
+
+# Of a death: by itself, with its machine, of a disk or network, or before it had begun, as where a disk is full
+Cause = Literal["process", "machine", "storage", "start"]
+MOST_PAUSE_S = 60.0  # before a run is tried again whose processes do not start: its machine may be mended meanwhile
+SetAside = Callable[[str, str], object]  # renames a run's folder: (its name, its new name)
 
 
 @dataclass(frozen=True)
@@ -41,19 +53,28 @@ class Status:
 class ModelQueue:
     """One model: its trials, then its finalists."""
 
-    def __init__(self, sweep: Sweep, model: str, storage: BaseStorage, out: Path) -> None:
-        self._sweep, self._out = sweep, out / model
+    def __init__(self, sweep: Sweep, model: str, storage: BaseStorage, out: Path, set_aside: SetAside) -> None:
+        self._sweep, self._out, self._rename = sweep, out / model, set_aside
         self.study = ModelStudy(sweep, model, storage)
         self._finalists: list[Job] | None = None  # still to be handed out; None until the search is done
+        self._handed_back: list[tuple[float, Job]] = []  # not before that time
         self.running: dict[str, Job] = {}
 
     def next(self) -> Job | None:
-        job = self.study.next()
+        job = self._due() or self.study.next()
         if job is None and self.study.finished and (left := self._finalists_left()):
             job = left.pop(0)
         if job is not None:
             self.running[job.name] = job
         return job
+
+    def _due(self) -> Job | None:
+        """The first that was handed back and need not wait any longer."""
+        for i, (when, job) in enumerate(self._handed_back):
+            if when <= time.monotonic():
+                del self._handed_back[i]
+                return job
+        return None
 
     def _finalists_left(self) -> list[Job]:
         """Once the search is done: what is still to be handed out."""
@@ -89,10 +110,10 @@ class ModelQueue:
 
     def _set_aside(self, name: str) -> None:
         """Nothing is overwritten: a finalist that is no longer one keeps its folder under replaced/."""
-        if (old := self._out / name).exists():
+        if (self._out / name).exists():
             place = self._out / "replaced"
-            place.mkdir(exist_ok=True)
-            old.rename(place / f"{name}_{len(list(place.iterdir()))}")
+            number = len(list(place.iterdir())) if place.exists() else 0
+            self._rename(f"{self.study.model}/{name}", f"{self.study.model}/replaced/{name}_{number}")
 
     @property
     def failed_finalists(self) -> dict[str, str]:
@@ -121,14 +142,21 @@ class ModelQueue:
         else:
             self.study.fail(job.name, reason)
 
+    def hand_back(self, job: Job, *, pause_s: float) -> None:
+        """After the pause it comes next again, before any other, and goes on from its checkpoint."""
+        del self.running[job.name]
+        self._handed_back.append((time.monotonic() + pause_s, job))
+
     @property
     def finished(self) -> bool:
-        return self.study.finished and not self.running and not self._finalists_left()
+        waits = self.running or self._handed_back
+        return self.study.finished and not waits and not self._finalists_left()
 
     def status(self) -> Status:
         study, best = self.study, self.study.best()
         names = [f"finalist_{k}" for k in range(self._sweep.finalists.seeds)]
-        left = {job.name for job in self._finalists_left()} | self.running.keys() if study.finished else set(names)
+        waiting = {job.name for _, job in self._handed_back} | self.running.keys()
+        left = {job.name for job in self._finalists_left()} | waiting if study.finished else set(names)
         ended = [name for name in names if name not in left] if best else []
         failed = [name for name in ended if name in self.failed_finalists]
         return Status(
@@ -149,17 +177,27 @@ class ModelQueue:
 class Conductor:
     """All models of a sweep. Runs are known by their folder's name below the sweep's: "vae/trial_0007"."""
 
-    def __init__(self, sweep: Sweep, storage: BaseStorage, out: Path, *, lanes: int) -> None:
-        self._queues = [ModelQueue(sweep, model, storage, out) for model in sweep.models]
+    def __init__(
+        self, sweep: Sweep, storage: BaseStorage, out: Path, *, lanes: int, set_aside: SetAside | None = None
+    ) -> None:
+        """`set_aside` renames a run's folder where it is kept: by default, in `out`."""
+        rename = set_aside or Disk(out).move
+        self._queues = [ModelQueue(sweep, model, storage, out, rename) for model in sweep.models]
         self.out, self.lanes, self._turn = out, lanes, 0
+        self._max_deaths = dict.fromkeys(get_args(Cause), MACHINE_DEATHS) | {"process": sweep.max_failures}
+        self._storage_faults = 0
+        self.halted = ""  # why the sweep is to end before it is finished
+        self._deaths = Counter[tuple[str, Cause]]()
         self._jobs: dict[str, tuple[ModelQueue, Job]] = {}
         self._started: dict[str, float] = {}
+        self._heard: dict[str, float] = {}  # when each run began in its process, or gave its last row
+        self._timeout_s = math.inf if sweep.trial_timeout_s is None else sweep.trial_timeout_s
         self._ended = 0
         self._seconds: dict[tuple[str, bool], list[float]] = {}  # of ended runs, by (model, finalist)
 
     def next(self) -> Job | None:
         """A run for a free lane; None where no lane is free, or none can be begun before another ends."""
-        if len(self._jobs) >= self.lanes:
+        if len(self._jobs) >= self.lanes or self.halted:
             return None
         for _ in self._queues:
             queue = self._queues[self._turn]
@@ -171,28 +209,57 @@ class Conductor:
         return None
 
     @property
+    def num_handed_out(self) -> int:
+        """Runs that are at work, or wait for a machine."""
+        return len(self._jobs)
+
+    @property
     def finished(self) -> bool:
         return not self._jobs and all(queue.finished for queue in self._queues)
 
     def report(self, run: str, row: Row) -> bool:
         """A row that a run has evaluated; False ends the run."""
         queue, job = self._jobs[run]
+        self.heard(run)
         if queue.report(job, row):
             return True
         self._forget(run)
         return False
 
+    def heard(self, run: str) -> None:
+        """A sign of life."""
+        self._heard[run] = time.monotonic()
+
     def complete(self, run: str, row: Row) -> None:
         queue, job = self._forget(run)
+        self._storage_faults = 0
         queue.complete(job, row)
 
     def fail(self, run: str, reason: str) -> None:
         queue, job = self._forget(run)
         queue.fail(job, reason)
 
+    def died(self, run: str, cause: Cause, reason: str) -> None:
+        """Its process is gone. The run is handed out again, up to `max_failures` times; that its machine died, had no
+        room on its disk or started no process does not count. Where storage fails for all, the sweep is stopped."""
+        if cause == "process" and time.monotonic() - self._heard.get(run, math.inf) >= self._timeout_s:
+            reason = f"it gave no row in trial_timeout_s={self._timeout_s:g} and was ended; its log says where it hung"
+        if cause == "storage":
+            self._storage_faults += 1
+            if self._storage_faults >= STORAGE_FAULTS:
+                self.halted = f"{STORAGE_FAULTS} runs one after the other could not write: {reason}"
+        self._deaths[run, cause] += 1
+        if (deaths := self._deaths[run, cause]) > self._max_deaths[cause]:
+            times = "once" if deaths == 1 else f"{deaths} times, the last time"
+            self.fail(run, f"its {'process did not start' if cause == 'start' else f'{cause} died'} {times}: {reason}")
+        else:
+            queue, job = self._forget(run)
+            queue.hand_back(job, pause_s=min(2.0 ** (deaths - 1), MOST_PAUSE_S) if cause == "start" else 0.0)
+
     def _forget(self, run: str) -> tuple[ModelQueue, Job]:
         queue, job = self._jobs.pop(run)
         seconds = time.monotonic() - self._started.pop(run)
+        self._heard.pop(run, None)
         self._ended += 1
         if self._ended > self.lanes:  # the first of each lane waited for its process to start
             self._seconds.setdefault((job.model, job.finalist), []).append(seconds)

@@ -28,3 +28,8 @@ def prepare(address: str | None) -> None:
     if resolve(address) is None and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def for_job() -> dict[str, str]:
+    """What a job of a cluster is started with, its driver and all that it starts on other machines."""
+    return dict(_QUIET_AND_FAST)

@@ -23,7 +23,7 @@ from genray.config import flatten
 from genray.errors import UserError
 from genray.space import Sweep
 
-_EXTENDABLE = {"trials", "models", "lanes", "max_failures"}
+_EXTENDABLE = {"trials", "models", "controls", "lanes", "max_failures", "trial_timeout_s", "start_timeout_s"}
 
 
 class _SoleWriter(JournalFileSymlinkLock):
@@ -44,7 +44,7 @@ def opened(out: Path, sweep: Sweep) -> Iterator[JournalStorage]:
         with files.locked(out, "sweep"):
             files.write_text(out / "sweep.yaml", sweep.to_yaml())
             _drop_half_line(out / "study.journal")
-            yield JournalStorage(JournalFileBackend(str(out / "study.journal"), _SoleWriter("")))
+            yield _read(out / "study.journal")
     except (PermissionError, NotADirectoryError) as error:
         raise UserError(f"cannot write the sweep to {out}: {error.strerror}; give another folder with --out") from None
 
@@ -88,6 +88,19 @@ def _rest(sweep: Sweep, models: tuple[str, ...]) -> dict[str, object]:
     plain = {key: value for key, value in sweep.plain().items() if key not in _EXTENDABLE}
     plain["model_search"] = {model: space for model, space in plain["model_search"].items() if model in models}
     return plain
+
+
+def _read(journal: Path) -> JournalStorage:
+    try:
+        return JournalStorage(JournalFileBackend(str(journal), _SoleWriter("")))
+    except OSError:
+        raise
+    except Exception as error:  # optuna raises whatever a damaged line leads to: KeyError, JSONDecodeError ...
+        problem = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{journal} is damaged ({type(error).__name__}: {problem}); put a whole copy in its place, or give another "
+            f"folder with --out: without it nobody knows which trials are done"
+        ) from None
 
 
 def _drop_half_line(journal: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
+from genray import extractors
 from genray.cluster import environment
 from genray.data.spec import TrainingData
 from genray.errors import Fault
@@ -18,17 +19,21 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
     import ray
 
     from genray.cluster import resources
+    from genray.cluster.carried import carry
     from genray.cluster.lane import GroupLane
+    from genray.cluster.place import SameFolder
     from genray.cluster.work import Shared, Task
 
+    carry(judge.extractor)
     data_bytes = 2 * (data.train.images.nbytes + data.validation.images.nbytes)
+    data_bytes += extractors.stored_bytes(run.experiment.extractor, len(data.train) + len(data.validation))
     with resources.connected(None, data_bytes=data_bytes, verbose=verbose):
         resources.count_lanes(run.experiment, 1)
         gpu = resources.gpu_of(run.experiment.resources, run.experiment.workers)
         placed = run.experiment.resources.model_copy(update={"gpu": gpu})
         experiment = run.experiment.model_copy(update={"resources": placed})
         storage = run.path.absolute() / ".ray"
-        shared = ray.put(Shared(run.path.absolute().parent, data, judge))
+        shared = ray.put(Shared(SameFolder(run.path.absolute().parent), data, judge))
         lane = GroupLane(shared, None, experiment, storage)
         try:
             lane.start(Task(run.path.name, experiment, finalist=False))
@@ -40,5 +45,5 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
             shutil.rmtree(storage, ignore_errors=True)
         if event.kind == "failed":
             raise Fault(event.reason)
-        if event.kind == "died":
+        if event.kind in ("died", "machine", "storage"):
             raise Fault(f"a worker died: {event.reason}; the same command with --resume goes on from the checkpoint")

@@ -2,18 +2,21 @@
 
 Tune calls the stopper with every result before anything else (tune/execution/tune_controller.py,
 `_process_trial_result`), so that is where rows and ends are told. What is left to the searcher is to hand out trials.
-A trial whose process died after its last retry comes by the callback alone, which knows the error.
+A trial whose process died comes by the callback alone, which knows the error. Tune retries none itself: a run that is
+to be done again is handed out again, as a new trial.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
 from genray.cluster.conductor import Conductor
+from genray.cluster.deaths import cause_of
 from genray.cluster.trainable import as_config
 
 
@@ -64,20 +67,30 @@ class Tell(_NotSaved, Stopper):  # type: ignore[misc]
         return True
 
     def stop_all(self) -> bool:
-        return False
+        return bool(self._conductor.halted)
 
 
 class Watch(_NotSaved, Callback):  # type: ignore[misc]
-    """Deaths of processes, and a tick ten times a second."""
+    """Deaths of processes, and ticks ten times a second."""
 
-    def __init__(self, conductor: Conductor, runs: Mapping[str, str], tick: Callable[[], None]) -> None:
-        self._conductor, self._runs, self._tick = conductor, runs, tick
+    def __init__(self, conductor: Conductor, runs: Mapping[str, str], *ticks: Callable[[], None]) -> None:
+        self._conductor, self._runs, self._ticks = conductor, runs, ticks
+        self._started = set[str]()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._started.add(trial.trial_id)
+        self._conductor.heard(self._runs[trial.trial_id])
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._tick()
+        for tick in self._ticks:
+            tick()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = trial.get_error()
-        reason = str(error).strip().splitlines()[-1] if error is not None and str(error).strip() else "its process died"
-        times = "once" if trial.num_failures == 1 else f"{trial.num_failures} times, the last time"
-        self._conductor.fail(self._runs[trial.trial_id], f"its process died {times}: {reason}")
+        cause, reason = cause_of(_told_of(trial), started=trial.trial_id in self._started)
+        self._conductor.died(self._runs[trial.trial_id], cause, reason)
+
+
+def _told_of(trial: Any) -> str:
+    """What Tune keeps of a trial's error, in the driver's own copy: its getters read one that is written later."""
+    path = trial.error_file
+    return Path(path).read_text(errors="replace") if path and Path(path).exists() else ""

@@ -7,6 +7,7 @@ that is started once and stays warm between runs: starting one takes 10 to 28 s 
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -18,8 +19,10 @@ import ray
 from ray.train import RunConfig, ScalingConfig, get_context
 from ray.train.torch import TorchTrainer
 
+from genray.cluster.deaths import StorageFault, cause_of
 from genray.cluster.work import Final, Shared, Task, do
 from genray.config import Experiment
+from genray.endings import words
 from genray.errors import Fault, UserError
 from genray.runs import Row
 from genray.train.distributed import Distributed, pick_device
@@ -28,9 +31,9 @@ ALL_FAILED_S = 20.0  # in which every rank must have met a fault that was of the
 
 
 class Event(NamedTuple):
-    """What a lane hands over. After a row it waits; the other three end the run. After `died` the lane is of no use."""
+    """What a lane hands over. After a row it waits; the others end the run, and the last three of them the lane."""
 
-    kind: Literal["row", "done", "failed", "died"]
+    kind: Literal["row", "done", "failed", "died", "machine", "storage"]
     row: Row = {}  # noqa: RUF012  a tuple's default, which nobody changes
     reason: str = ""
 
@@ -89,6 +92,8 @@ class LocalLane(Lane):
             TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()
         except (Fault, UserError) as error:
             self._events.put(Event("failed", reason=str(error)))
+        except OSError as error:  # a full disk, a storage out of reach: the run may do better on another machine
+            self._events.put(Event("storage", reason=f"{socket.gethostname()}: {words(error)}"))
         except BaseException as error:  # whatever it is, this process is not to be trusted with another run
             self._events.put(Event("died", reason=f"{type(error).__name__}: {error}"))
             raise
@@ -163,6 +168,8 @@ def serve(config: dict[str, Any]) -> None:
         try:
             row = do(task, shared, final, lambda row: bool(ray.get(mailbox.report.remote(row))), at)
             event = Event("done", row)
+        except OSError as error:
+            raise StorageFault(f"{socket.gethostname()}: {words(error)}") from error
         except (Fault, UserError) as error:
             event = Event("failed", reason=str(error))
             if not ray.get(mailbox.all_ended.remote(rank)):
@@ -198,8 +205,9 @@ class GroupLane(Lane):
         try:
             self._trainer.fit()
         except Exception as error:
-            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-            ray.get(self._mailbox.emit.remote(Event("died", reason=reason)))
+            cause, reason = cause_of(str(error))
+            kind = cause if cause == "machine" or cause == "storage" else "died"
+            ray.get(self._mailbox.emit.remote(Event(kind, reason=reason)))
 
     def start(self, task: Task) -> None:
         ray.get(self._mailbox.post.remote(task))

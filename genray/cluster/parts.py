@@ -2,6 +2,7 @@
 
 study.yaml            what was asked for
 parts/NAME.json       what came of a part, written as soon as it is there
+parts/NAME.begun      how far a part is that was cut off: a line of JSON, then the state that it goes on from
 index.html study.json study.md figures/    the answer
 """
 
@@ -9,14 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 from genray import files
 from genray.errors import UserError
-from genray.studies.base import Budget, Outcome, Part
+from genray.studies.base import Budget, Outcome, Part, Saved
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Asked:
 
     study: str
     budget: Budget
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # of `--set`
 
 
 def check(out: Path, asked: Asked, *, resume: bool) -> None:
@@ -44,9 +48,9 @@ def check(out: Path, asked: Asked, *, resume: bool) -> None:
 
 def _check_same(there: dict[str, object], asked: Asked, out: Path) -> None:
     for key, value in vars(asked).items():
-        if there.get(key) != value:
+        if (found := there.get(key, {} if key == "overrides" else None)) != value:
             raise UserError(
-                f"{out} holds a study whose {key} is {there.get(key)!r}, got {value!r}; "
+                f"{out} holds a study whose {key} is {found!r}, got {value!r}; "
                 f"give the same, or another folder with --out"
             )
 
@@ -57,7 +61,7 @@ def opened(out: Path, asked: Asked) -> Iterator[Shelf]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with files.locked(out, "study"):
-            files.write_text(out / "study.yaml", f"study: {asked.study}\nbudget: {asked.budget}\n")
+            files.write_text(out / "study.yaml", yaml.safe_dump(vars(asked), sort_keys=False))
             yield Shelf(out)
     except (PermissionError, NotADirectoryError) as error:
         raise UserError(f"cannot write the study to {out}: {error.strerror}; give another folder with --out") from None
@@ -70,27 +74,59 @@ class Record(NamedTuple):
     seconds: float
 
 
+class Begun(NamedTuple):
+    """How far a part is, and what it goes on from."""
+
+    saved: Saved
+    seconds: float
+
+
 @dataclass(frozen=True)
 class Shelf:
-    """What came of the parts, a file each."""
+    """What came of the parts, and how far they are, a file each."""
 
     out: Path  # the study's folder
 
     def keep(self, part: Part, record: Record) -> None:
         files.write_json(self._path(part), {"arguments": dict(part.arguments), **record._asdict()})
+        self._begun(part).unlink(missing_ok=True)
+
+    def save(self, part: Part, begun: Begun) -> None:
+        head = {"arguments": dict(part.arguments), "reached": begun.saved.reached, "seconds": begun.seconds}
+        files.write_bytes(self._begun(part), json.dumps(head).encode() + b"\n" + begun.saved.state)
 
     def records(self, parts: Sequence[Part]) -> dict[str, Record]:
         """Of those parts that were done, with the same arguments."""
         found = {part.name: self._read(part) for part in parts}
         return {name: record for name, record in found.items() if record is not None}
 
+    def begun(self, parts: Sequence[Part]) -> dict[str, Begun]:
+        """Of those parts that were cut off, with the same arguments."""
+        found = {part.name: self._read_begun(part) for part in parts}
+        return {name: begun for name, begun in found.items() if begun is not None}
+
     def _read(self, part: Part) -> Record | None:
         try:
             kept = json.loads(self._path(part).read_text())
         except FileNotFoundError:
             return None
-        same = kept["arguments"] == json.loads(json.dumps(dict(part.arguments)))
-        return Record(kept["outcome"], kept["seconds"]) if same else None
+        return Record(kept["outcome"], kept["seconds"]) if _is_of(part, kept) else None
+
+    def _read_begun(self, part: Part) -> Begun | None:
+        try:
+            head, _, state = self._begun(part).read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        kept = json.loads(head)
+        return Begun(Saved(state, kept["reached"]), kept["seconds"]) if _is_of(part, kept) else None
 
     def _path(self, part: Part) -> Path:
         return self.out / "parts" / f"{part.name}.json"
+
+    def _begun(self, part: Part) -> Path:
+        return self.out / "parts" / f"{part.name}.begun"
+
+
+def _is_of(part: Part, kept: Mapping[str, Any]) -> bool:
+    """Whether a file speaks of the part as it is now."""
+    return bool(kept["arguments"] == json.loads(json.dumps(dict(part.arguments))))

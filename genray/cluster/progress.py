@@ -1,108 +1,104 @@
-"""What a sweep shows while it runs: a table that is kept up to date on a terminal, plain lines in a log."""
+"""What a sweep tells while it runs: here, and in its folder for those who watch from elsewhere."""
 
 from __future__ import annotations
 
-import sys
+import contextlib
+import os
 import time
-from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
+from genray.cluster import snapshot
+from genray.cluster.conductor import Conductor
+from genray.cluster.snapshot import Snapshot
+from genray.cluster.view import View
+from genray.endings import words
+from genray.errors import Fault, UserError
 
-from genray.cluster.conductor import Conductor, Status
-from genray.report.words import duration, number
-
-PLAIN_EVERY_S = 5.0  # between lines, if something has changed
-PLAIN_AT_LEAST_S = 30.0  # between lines, if nothing has
+TICK_S = 0.5  # between two looks at the models
+WRITE_S = 1.0  # between two writes into the folder
 
 
 class Progress:
-    """`say` tells what is being done before the first run; `update` draws the state of all models."""
+    """`say` tells what is being done before the first run; `update` draws the state of all models. With `folder`, the
+    same stands there in progress.json, from when the sweep has opened it until it has ended."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._console = Console(file=stream or sys.stderr, highlight=False)
-        self._live: Live | None = None
-        self._conductor: Conductor
-        self._metric = ""
-        self._started = self._last = time.monotonic()
-        self._shown = ""
+    def __init__(self, stream: TextIO | None = None, *, folder: Path | None = None, view: View | None = None) -> None:
+        self._view = view or View(stream)
+        self._folder = folder
+        self._alive = contextlib.ExitStack()
+        self._is_ours: bool | None = None  # None: not yet known
+        self._conductor: Conductor | None = None
+        said = (os.environ[snapshot.NOTE],) if snapshot.NOTE in os.environ else ()
+        self._now = Snapshot("running", time.time(), os.environ.get(snapshot.JOB, ""), said)
+        self._began = time.monotonic()
+        self._looked = self._wrote = float("-inf")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.end()
+        state, code = _end(error)
+        self._now = replace(self._now, state=state, code=code, reason=_reason(error), left_s=None)
+        self._write(force=True)
+        self._alive.close()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._view.say(text)
+        self._now = replace(self._now, said=(*self._now.said, text))
+        self._write(force=True)
 
     def end(self) -> None:
         """Leaves the table as it is; what is said from now on stands below it."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self._view.end()
 
     def begin(self, conductor: Conductor, metric: str) -> None:
-        self._conductor, self._metric = conductor, metric
-        self._started = time.monotonic()
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=False)
-            self._live.start()
+        self._conductor, self._began = conductor, time.monotonic()
+        self._now = replace(self._now, metric=metric)
         self.update(force=True)
 
     def update(self, *, force: bool = False) -> None:
-        """Cheap to call often: draws twice a second on a terminal, and writes a line every few seconds elsewhere."""
+        """Cheap to call often."""
         now = time.monotonic()
-        if self._live is not None:
-            if force or now - self._last >= 0.5:
-                self._last = now
-                self._live.update(self._table(self._conductor.status()), refresh=True)
+        if self._conductor is None or (not force and now - self._looked < TICK_S):
             return
-        if not force and now - self._last < PLAIN_EVERY_S:
-            return
-        text = "  |  ".join(_plain(status) for status in self._conductor.status())
-        if force or text != self._shown or now - self._last >= PLAIN_AT_LEAST_S:
-            self._last, self._shown = now, text
-            self.say(f"[{self._times()}]  {text}")
-
-    def _times(self) -> str:
+        self._looked = now
         left = None if self._conductor.finished else self._conductor.seconds_left()
-        elapsed = duration(time.monotonic() - self._started)
-        return elapsed if left is None else f"{elapsed}, about {duration(left)} left"
+        self._now = replace(
+            self._now, models=tuple(self._conductor.status()), elapsed_s=round(now - self._began, 1), left_s=left
+        )
+        self._view.show(self._now, force=force)
+        self._write(force=force)
 
-    def _table(self, statuses: Sequence[Status]) -> Table:
-        table = Table(title=self._times(), title_justify="left", box=None, pad_edge=False)
-        headings = ("trials", "running", "stopped", "failed", f"best {self._metric}", "finalists")
-        table.add_column("model")
-        for heading in headings:
-            table.add_column(heading, justify="right")
-        for s in statuses:
-            best = "" if s.best is None else number(s.best)
-            ended = s.complete + s.stopped + s.failed
-            finalists = s.note or f"{s.finalists_done}/{s.finalists}" + f", {s.finalists_failed} failed" * bool(
-                s.finalists_failed
-            )
-            table.add_row(
-                s.model, f"{ended}/{s.trials}", str(s.running), str(s.stopped), str(s.failed), best, finalists
-            )
-        return table
+    def _write(self, *, force: bool) -> None:
+        if self._folder is None or not self._opened(self._folder):
+            return
+        if force or time.monotonic() - self._wrote >= WRITE_S:
+            self._wrote = time.monotonic()
+            snapshot.write(self._folder, self._now)
+
+    def _opened(self, folder: Path) -> bool:
+        """Whether the folder is this sweep's. It makes it when Ray is there, and leaves it to one that works there."""
+        if self._is_ours is None and (folder / "sweep.yaml").exists():
+            self._is_ours = self._alive.enter_context(snapshot.alive(folder))
+        return bool(self._is_ours)
 
 
-def _plain(s: Status) -> str:
-    """vae: 5/8 trials, 1 running, 2 stopped, best 12.1, 0/5 finalists"""
-    parts = [f"{s.model}: {s.complete + s.stopped + s.failed}/{s.trials} trials"]
-    parts += [
-        f"{count} {word}"
-        for count, word in ((s.running, "running"), (s.stopped, "stopped"), (s.failed, "failed"))
-        if count
-    ]
-    parts += [] if s.best is None else [f"best {number(s.best)}"]
-    if s.note:
-        parts.append(f"no finalists: {s.note}")
-    elif s.complete + s.stopped + s.failed == s.trials:
-        parts.append(f"{s.finalists_done}/{s.finalists} finalists")
-        parts += [f"{s.finalists_failed} of them failed"] if s.finalists_failed else []
-    return ", ".join(parts)
+def _end(error: BaseException | None) -> tuple[str, int]:
+    """As the command line ends; see genray/cli.py."""
+    if error is None:
+        return "finished", 0
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped", 130
+    return "failed", 2 if isinstance(error, UserError) else 1
+
+
+def _reason(error: BaseException | None) -> str:
+    if error is None or isinstance(error, KeyboardInterrupt):
+        return ""
+    if isinstance(error, UserError | Fault | OSError):
+        return words(error)
+    return f"{type(error).__name__}: {error}"

@@ -8,16 +8,17 @@ import signal
 import socket
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import ray
 import torch
 
+from genray.cluster import autoscaler, capacity
+from genray.cluster.capacity import Growth
 from genray.cluster.environment import resolve
 from genray.config import Experiment, Resources
 from genray.errors import UserError
 
-WORKER_BYTES = 1_200_000_000  # 1.07e9 resident, measured on Linux with torch 2.15's CUDA build: most is torch itself
 MARGIN_BYTES = 300_000_000  # of the object store, beside the data
 
 
@@ -111,58 +112,73 @@ def _quiet(verbose: bool) -> Iterator[None]:
 
 
 def gpu_of(resources: Resources, workers: int) -> float:
-    """GPUs of one worker: what is asked for, or one where Ray has one for each worker."""
+    """GPUs of one worker: what is asked for, or one where the cluster has, or can come to, one for each worker."""
     if resources.gpu is not None:
         return resources.gpu
-    return float(ray.cluster_resources().get("GPU", 0) >= workers)
+    growth = autoscaler.growth()
+    gpus = max(ray.cluster_resources().get("GPU", 0), growth.amount("GPU") if growth else 0)
+    return float(gpus >= workers)
+
+
+def need_of(experiment: Experiment) -> dict[str, float]:
+    """What one worker takes of a machine."""
+    return {"CPU": experiment.resources.cpu, "GPU": gpu_of(experiment.resources, experiment.workers)}
+
+
+def machines() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def can_grow() -> bool:
+    """Whether machines may come while a sweep runs."""
+    return autoscaler.growth() is not None
 
 
 def count_lanes(experiment: Experiment, wanted: int | None) -> int:
-    """How many runs of this shape are done at once: as many as there are CPUs, GPUs and memory for, or `wanted`, if
-    CPUs and GPUs are enough.
+    """How many runs of this shape are done at once: as many as there are CPUs, GPUs and memory for at the size that the
+    cluster has or can grow to, or `wanted`, if CPUs and GPUs are enough.
 
     Raises UserError for a shape that will never find room, and where each GPU is taken by others now.
     """
-    need = {"CPU": experiment.resources.cpu, "GPU": gpu_of(experiment.resources, experiment.workers)}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    rooms = sum(room_for(need, node) for node in nodes)
-    most = rooms // experiment.workers
-    if most == 0 and not _can_grow(need, experiment.workers):
-        raise UserError(_why_no_room(experiment, need, nodes))
-    if need["GPU"] and most and not ray.available_resources().get("GPU", 0):
+    need, growth = need_of(experiment), autoscaler.growth()
+    if capacity.rooms(need, machines(), growth, by_memory=False) < experiment.workers:
+        raise UserError(_why_no_room(experiment, need, growth))
+    if need["GPU"] and growth is None and not ray.available_resources().get("GPU", 0):
         raise UserError(
-            f"resources.gpu: no GPU is free of the {sum(node.get('GPU', 0) for node in nodes):g} there; "
+            f"resources.gpu: no GPU is free of the {ray.cluster_resources()['GPU']:g} there; "
             f"wait for the other job, or set experiment.resources.gpu to 0"
         )
-    return min(max(most, 1), wanted or max(min(most, _fit_memory(nodes) // experiment.workers), 1))
+    return recount_lanes(experiment, wanted)
 
 
-def _fit_memory(nodes: Sequence[Mapping[str, float]]) -> int:
-    """How many worker processes the memory is enough for: on a laptop of many cores, fewer than cores."""
-    return sum(int(node.get("memory", 1e12) // WORKER_BYTES) for node in nodes)
+def recount_lanes(experiment: Experiment, wanted: int | None) -> int:
+    """The same later, when machines may have come and gone: at least one."""
+    need, there, growth = need_of(experiment), machines(), autoscaler.growth()
+    rooms = capacity.rooms(need, there, growth, by_memory=wanted is None)
+    if wanted and growth and not growth.is_known:
+        return wanted  # the cluster grows as far as it can, for as many as wait
+    return max(1, min(rooms // experiment.workers, wanted or rooms))
 
 
-def room_for(need: Mapping[str, float], node: Mapping[str, float]) -> int:
-    """How many workers of that need a node has room for. A fraction of a GPU lies on one GPU: 0.4 fits it twice."""
-    rooms = []
-    for name, amount in need.items():
-        if amount:
-            has = node.get(name, 0.0)
-            whole = amount >= 1 or name == "CPU"
-            rooms.append(int(has / amount + 1e-9) if whole else int(has) * int(1 / amount + 1e-9))
-    return min(rooms)
-
-
-def _can_grow(need: Mapping[str, float], workers: int) -> bool:
-    """Whether an autoscaling cluster says that it can reach that size."""
-    limits = ray._private.state.state.get_max_resources_from_cluster_config() or {}
-    return bool(limits) and all(limits.get(name, 0) >= amount * workers for name, amount in need.items() if amount)
-
-
-def _why_no_room(experiment: Experiment, need: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> str:
-    asked = " and ".join(f"{amount:g} {name}" for name, amount in need.items() if amount)
-    has = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in need)
+def _why_no_room(experiment: Experiment, need: Mapping[str, float], growth: Growth | None) -> str:
+    there = machines()
+    has = ", ".join(f"{sum(machine.get(name, 0) for machine in there):g} {name}" for name in need)
     return (
-        f"resources: a run asks for {experiment.workers} x ({asked}), and Ray has {has} on {len(nodes)} "
-        f"machine{'s' if len(nodes) > 1 else ''}; lower experiment.workers or experiment.resources"
+        f"resources: a run asks for {experiment.workers} x ({amounts(need)}), and Ray has {has} on {len(there)} "
+        f"machine{'s' if len(there) > 1 else ''}{_can_start(growth)}; lower experiment.workers or experiment.resources"
     )
+
+
+def _can_start(growth: Growth | None) -> str:
+    if growth is None:
+        return ""
+    types = ", ".join(
+        f"{kind.most} {kind.name} of {amounts({name: kind.resources.get(name, 0.0) for name in ('CPU', 'GPU')})}"
+        for kind in growth.types
+    )
+    return f", where its autoscaler starts at most {growth.most} more ({types})"
+
+
+def amounts(need: Mapping[str, float]) -> str:
+    """`1 CPU and 0.5 GPU`"""
+    return " and ".join(f"{amount:g} {name}" for name, amount in need.items() if amount) or "nothing"

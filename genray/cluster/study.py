@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from genray.config import Experiment
 from genray.errors import UserError
 from genray.runs import Row
-from genray.space import Asha, Median, Scheduler, Sweep
+from genray.space import MOST_PERCENT, Asha, Median, Scheduler, Sweep
 
 POPULATION = 8  # of NSGA-II; Optuna's 50 would make a sweep of 16 trials a random search
 
@@ -52,6 +52,7 @@ class ModelStudy:
         )
         self._left_behind = self._trials(TrialState.RUNNING)
         self._running: dict[str, Trial] = {}
+        self._experiments: dict[str, Experiment] = {}  # of these
 
     def next(self) -> Job | None:
         """A trial to run now; None where all are handed out."""
@@ -73,7 +74,8 @@ class ModelStudy:
         trial.set_user_attr("run", f"{self.model}/{name}")
         self._running[name] = trial
         try:
-            return Job(self.model, name, self._sweep.experiment_of(self.model, params))
+            self._experiments[name] = self._sweep.experiment_of(self.model, params)
+            return Job(self.model, name, self._experiments[name])
         except UserError as error:  # ends were checked one by one: a combination may still be refused
             self.fail(name, str(error))
             return None
@@ -81,17 +83,18 @@ class ModelStudy:
     def report(self, name: str, row: Row) -> bool:
         """A row that was evaluated. False: the trial is worse than others at that epoch, and was told as PRUNED."""
         trial, epoch = self._running[name], int(row["epoch"])
-        if len(self._sweep.objective) == 2 or epoch == self._sweep.epochs:
+        experiment = self._experiments[name]
+        if len(self._sweep.objective) == 2 or experiment.share_done(row) >= 1:
             return True
         objective = self._sweep.objective[0]
         value = row.get(objective.key, math.nan)
-        if epoch not in self._frozen(trial).intermediate_values:  # a resumed trial goes through some epochs again
-            trial.report(value, epoch)
+        self._note(name, row, value)
         if not trial.should_prune():
             return True
-        trial.set_user_attr(
-            "reason", f"stopped at epoch {epoch} of {self._sweep.epochs}: {objective.metric} {value:.4g}"
-        )
+        place = f"epoch {epoch} of {experiment.epochs}"
+        if experiment.epochs is None:
+            place = f"epoch {epoch}, {100 * experiment.share_done(row):.0f} % of {experiment.limit.text}"
+        trial.set_user_attr("reason", f"stopped at {place}: {objective.metric} {value:.4g}")
         self._tell(name, TrialState.PRUNED)
         return False
 
@@ -102,9 +105,19 @@ class ModelStudy:
             if not math.isfinite(value):
                 self.fail(name, f"{objective.metric} is not finite at the last epoch: {value}")
                 return
-        if len(values) == 1 and int(row["epoch"]) not in self._frozen(self._running[name]).intermediate_values:
-            self._running[name].report(values[0], int(row["epoch"]))
+        if len(values) == 1:
+            self._note(name, row, values[0])
         self._tell(name, TrialState.COMPLETE, values)
+
+    def _note(self, name: str, row: Row, value: float) -> None:
+        """Tells a score at what was spent for it: epochs, or per cent of a budget that is not in epochs."""
+        trial, experiment = self._running[name], self._experiments[name]
+        spent = int(row["epoch"])
+        if experiment.epochs is None:
+            trial.set_user_attr("epochs", spent)
+            spent = int(MOST_PERCENT * experiment.share_done(row))
+        if spent not in self._frozen(trial).intermediate_values:  # a resumed trial goes through some epochs again
+            trial.report(value, spent)
 
     def fail(self, name: str, reason: str) -> None:
         self._running[name].set_user_attr("reason", reason)
@@ -186,7 +199,7 @@ def make_pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
     """Early stopping whose state is the journal, so that a resumed sweep keeps its rungs."""
     match sweep.scheduler:
         case Scheduler(asha=Asha() as asha):
-            return optuna.pruners.SuccessiveHalvingPruner(asha.grace_epochs, asha.reduction)
+            return optuna.pruners.SuccessiveHalvingPruner(asha.grace, asha.reduction)
         case Scheduler(median=Median() as median):
             return optuna.pruners.MedianPruner(median.startup_trials, n_warmup_steps=median.grace_epochs)
     return optuna.pruners.NopPruner()

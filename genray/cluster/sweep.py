@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,37 @@ def sweep(
     overrides: Mapping[str, Any] | None = None,
     resume: bool = False,
     address: str | None = None,
+    storage: str | None = None,
     verbose: bool = False,
 ) -> Path:
     """Runs a sweep to its end and returns the folder of its comparison.
 
     What is done stands in `out`. With `resume` a sweep goes on from there: after a Ctrl-C, after a kill, or with more
-    trials or models than before. Raises UserError before anything starts, and KeyboardInterrupt on Ctrl-C.
+    trials or models than before. On a cluster, runs send their files to `out`; or to `storage`, a URL below which the
+    sweep is kept by the name of `out`, and found again by a driver on another machine; "shared" says that `out` is one
+    folder on all machines. Raises UserError before anything starts, and KeyboardInterrupt on Ctrl-C.
     """
     if not isinstance(space, Sweep):
         space = Sweep.load(space, overrides)
     out = Path(out).absolute()
 
-    from genray.cluster import folder
+    from genray.cluster import folder, mirror
 
+    bucket = mirror.bucket_of(storage)
+    mirror.fetch(out, bucket)
     folder.check(out, space, resume=resume)
+    with mirror.mirrored(out, bucket) as level:
+        return _run(space, out, address, storage, verbose, level)
 
+
+def _run(
+    space: Sweep, out: Path, address: str | None, storage: str | None, verbose: bool, level: Callable[[], None]
+) -> Path:
     from genray.cluster.progress import Progress
     from genray.data import datasets
     from genray.preflight import check_sweep
 
-    with Progress() as progress:
+    with Progress(folder=out) as progress:
         experiment = space.first_experiment(space.models[0])
         dataset = datasets.load(experiment.dataset, image_size=experiment.image_size)
         check_sweep(space, dataset.training_data)
@@ -46,13 +57,14 @@ def sweep(
 
         from genray.cluster import tuner
 
-        tuner.run(space, out, dataset, address, progress, verbose)
+        tuner.run(space, out, dataset, address, storage, progress, verbose)
+        level()  # what the last runs wrote is compared too
         progress.say("comparing")
-    return _compare(out)
+        return _compare(out)
 
 
 def _compare(out: Path) -> Path:
     from genray import report
 
-    report.compare([out], out / "comparison")
+    report.compare([out], out / "comparison", controls=None)
     return out / "comparison"

@@ -9,44 +9,83 @@ import optuna
 import ray
 from ray import tune
 
+from genray import extractors
 from genray.cluster import folder, resources
+from genray.cluster.capacity import HEAD
+from genray.cluster.carried import carry
+from genray.cluster.checks import nodes, versions
+from genray.cluster.checks import storage as storages
 from genray.cluster.conductor import Conductor
 from genray.cluster.hooks import HandOut, Tell, Watch
+from genray.cluster.mirror import SHARED
+from genray.cluster.place import Place, place_for
 from genray.cluster.progress import Progress
 from genray.cluster.trainable import Given, Trial
+from genray.cluster.waiting import Waiting
 from genray.cluster.work import Final, Shared
 from genray.config import Experiment, with_values
 from genray.data.spec import Dataset
-from genray.metrics.evaluate import make_judge
-from genray.metrics.features import extractor_for
+from genray.errors import Fault, UserError
+from genray.metrics.evaluate import make_judge, training_features
 from genray.metrics.floor import floor
 from genray.space import Sweep
 
-HEAD = "node:__internal_head__"  # a resource that every cluster's head has
+ANSWER_S = 30.0  # for a first process on every machine
 
 
-def run(space: Sweep, out: Path, dataset: Dataset, address: str | None, progress: Progress, verbose: bool) -> None:
+def run(
+    space: Sweep,
+    out: Path,
+    dataset: Dataset,
+    address: str | None,
+    storage: str | None,
+    progress: Progress,
+    verbose: bool,
+) -> None:
     """Does what the sweep's folder lacks."""
     optuna.logging.set_verbosity(optuna.logging.INFO if verbose else optuna.logging.ERROR)
     experiment = space.first_experiment(space.models[0])
     with (
-        resources.connected(address, data_bytes=_size(dataset), verbose=verbose),
+        resources.connected(address, data_bytes=_size(dataset, experiment), verbose=verbose),
         resources.terminated_like_interrupted(),
     ):
         lanes = resources.count_lanes(experiment, space.lanes)
         gpu = resources.gpu_of(experiment.resources, experiment.workers)
         placed = space.model_copy(update={"experiment": with_values(space.experiment, {"resources.gpu": gpu})})
-        with folder.opened(out, space) as storage:
-            conductor = Conductor(placed, storage, out, lanes=lanes)
+        with folder.opened(out, space) as journal:
+            _check_machines(str(out) if storage == SHARED else storage)
+            kept = place_for(out, storage)
+            conductor = Conductor(placed, journal, out, lanes=lanes, set_aside=kept.set_aside)
             if not conductor.finished:
-                _tune(placed, conductor, _give(experiment, dataset, out, progress), progress, verbose)
+                given = _give(experiment, dataset, kept, space.trial_timeout_s, progress)
+                _tune(placed, conductor, given, progress, verbose)
+
+
+def _check_machines(storage: str | None) -> None:
+    """What would fail run after run: other versions than here, and a storage that a machine does not reach. Raises
+    UserError. A machine that does not answer is no reason: it may be dying, and Ray finds that out."""
+    if len(there := nodes.alive()) == 1:
+        return
+    probes = nodes.probes(there)
+    try:
+        told, _ = nodes.ask(probes, "versions", timeout_s=ANSWER_S)
+        found = versions.check({name: {"versions": each} for name, each in told.items()})
+        if storage is not None and told:
+            found += storages.check(storage, {name: probes[name] for name in told})
+    finally:
+        for actor in probes.values():
+            ray.kill(actor)
+    for each in found:
+        if each.level == "FAIL":
+            raise UserError(f"{each.name}: {each.found}; {each.fix}")
 
 
 def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, verbose: bool) -> None:
     experiment = space.first_experiment(space.models[0])
     progress.begin(conductor, space.objective[0].metric)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(conductor.lanes)  # all lanes start at once
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"  # as many wait as the conductor has lanes for
     hand_out = HandOut(conductor)
+    waiting = Waiting(conductor, experiment, space.lanes, space.start_timeout_s, progress.say)
     trainable = tune.with_resources(tune.with_parameters(Trial, given=given), _room(experiment))
     tuner = tune.Tuner(
         trainable,
@@ -61,28 +100,33 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
             name="tune",
             storage_path=str(conductor.out / ".ray"),
             stop=Tell(conductor, hand_out.runs),
-            callbacks=[Watch(conductor, hand_out.runs, progress.update)],
+            callbacks=[Watch(conductor, hand_out.runs, progress.update, waiting.look)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs keep their own
-            failure_config=tune.FailureConfig(max_failures=space.max_failures),
+            failure_config=tune.FailureConfig(max_failures=0),
             verbose=2 if verbose else 0,
         ),
     )
     tuner.fit()
     progress.update(force=True)
     progress.end()
+    if conductor.halted:
+        raise Fault(f"{conductor.halted}; mend that, and the same command with --resume goes on")
     if not conductor.finished:  # Tune ends its loop on Ctrl-C, and returns
         raise KeyboardInterrupt
 
 
-def _give(experiment: Experiment, dataset: Dataset, out: Path, progress: Progress) -> Given:
+def _give(experiment: Experiment, dataset: Dataset, place: Place, timeout_s: float | None, progress: Progress) -> Given:
     """Everything that runs read, put into the object store once."""
     data = dataset.training_data
     progress.say(f"{dataset.name}: {len(data.train)} training images; the feature network of the metrics, trained once")
-    extractor = extractor_for(data)
-    judge = make_judge(extractor, data.validation, experiment.metrics, experiment.num_samples)
-    test_judge = make_judge(extractor, dataset.test, experiment.metrics, experiment.num_samples)
+    extractor = extractors.make(experiment.extractor, data)
+    carry(extractor)
+    names, count = experiment.metrics, experiment.num_samples
+    seen = training_features(extractor, data.train, names)
+    judge = make_judge(extractor, data.validation, names, count, train=seen, tuning=data.train)
+    test_judge = make_judge(extractor, dataset.test, names, count, train=seen, tuning=data.validation)
     final = Final(test_judge, floor(test_judge, dataset.train), dataset)
-    return Given(ray.put(Shared(out, data, judge)), ray.put(final))
+    return Given(ray.put(Shared(place, data, judge, timeout_s)), ray.put(final))
 
 
 def _room(experiment: Experiment) -> tune.PlacementGroupFactory:
@@ -93,7 +137,9 @@ def _room(experiment: Experiment) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([{"CPU": resources.cpu} | ({"GPU": resources.gpu} if resources.gpu else {})])
 
 
-def _size(dataset: Dataset) -> int:
-    """Bytes that go to the object store: the training data, and the whole dataset for finalists."""
+def _size(dataset: Dataset, experiment: Experiment) -> int:
+    """Bytes that go to the object store: the training data, and the whole dataset for finalists; with each of them what
+    the extractor brings."""
     splits = (dataset.train, dataset.validation, dataset.test)
-    return 3 * sum(split.images.nbytes for split in splits)
+    stored = extractors.stored_bytes(experiment.extractor, sum(map(len, splits)))
+    return 3 * sum(split.images.nbytes for split in splits) + 2 * stored

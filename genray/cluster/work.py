@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from genray.cluster.hanging import watched
+from genray.cluster.place import Place
 from genray.config import Experiment
 from genray.data.spec import Dataset, TrainingData
+from genray.errors import Fault
 from genray.metrics.evaluate import Judge, evaluate_run
 from genray.runs import Row, Run, create_run
 from genray.train.distributed import Distributed
@@ -21,9 +25,10 @@ from genray.train.loop import train
 class Shared:
     """What all runs of a sweep read. Its arrays lie in Ray's object store once, and are read-only."""
 
-    out: Path
+    place: Place
     data: TrainingData
     judge: Judge  # over the validation split
+    timeout_s: float | None = None  # from one row of a run to the next
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,46 @@ class Task:
 
 
 def do(task: Task, shared: Shared, final: Callable[[], Final], report: Callable[[Row], bool], at: Distributed) -> Row:
-    """Trains, and scores a finalist on the test split. Returns the last evaluated row."""
+    """Trains, and scores a finalist on the test split. Returns the last evaluated row.
+
+    Raises Fault for a run that can never go on as it is.
+    """
     torch.set_num_threads(max(1, int(task.experiment.resources.cpu)))
-    run = open_place(shared.out / task.run, task.experiment, at)
-    outcome = train(task.experiment, shared.data, run, judge=shared.judge, report=report, distributed=at)
-    if task.finalist and at.rank == 0 and not outcome.stopped:
-        given = final()
-        evaluate_run(run, given.judge, given.floor, given.dataset)
+    with (
+        watched(report, shared.timeout_s) as heard,
+        shared.place.open(task.run, rank=at.rank) as (path, keep),
+        _told_when_out_of_memory(task.experiment, at),
+    ):
+        run = open_folder(path, task.experiment, at)
+        outcome = train(task.experiment, shared.data, run, judge=shared.judge, report=heard, saved=keep, distributed=at)
+        if task.finalist and at.rank == 0 and not outcome.stopped and run.result is None:
+            given = final()
+            evaluate_run(run, given.judge, given.floor, given.dataset)
     return outcome.row
 
 
-def open_place(path: Path, experiment: Experiment, at: Distributed) -> Run:
+def open_folder(path: Path, experiment: Experiment, at: Distributed) -> Run:
     """The run's folder, which rank 0 makes, or finds from before."""
     return create_run(path, experiment, resume=True) if at.rank == 0 else Run(path, experiment)
+
+
+@contextlib.contextmanager
+def _told_when_out_of_memory(experiment: Experiment, at: Distributed) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        share = ""
+        if at.device.type == "cuda":
+            torch.cuda.empty_cache()
+            share = ", or give a run more of a GPU by experiment.resources.gpu"
+        raise Fault(
+            f"out of memory on {at.device} with batch_size={experiment.batch_size}, "
+            f"model.hidden={experiment.model.hidden}; lower batch_size or the model's size{share}"
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch has a class of its own for a GPU's memory; a CPU's it tells by the message alone."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -10,6 +10,7 @@ from genray.data import downloads, folder
 from genray.data.resize import resize
 from genray.data.spec import Dataset
 from genray.data.splits import split_off, three_way
+from genray.data.stacked import mode_names, stacked
 from genray.errors import UserError, nearest
 
 
@@ -24,6 +25,7 @@ class Description:
     sizes: tuple[int, int, int] | None = None  # of train, validation and test
     download: str = ""  # how much is fetched the first time; empty: nothing
     folder: str = ""  # below `data_root()`
+    planes: str = ""  # the dataset of which three images are one of this
 
     @property
     def is_present(self) -> bool:
@@ -35,6 +37,7 @@ _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 _HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_MODES = mode_names(len(_DIGITS))
 _GRAY, _OFFICIAL, _NUM_VALIDATION = (1, 28, 28), (55_000, 5_000, 10_000), 5_000
 
 DESCRIPTIONS = (
@@ -45,6 +48,14 @@ DESCRIPTIONS = (
     Description(
         "cifar10", "photographs of ten kinds of things", (3, 32, 32), _THINGS, (45_000, 5_000, 10_000), "170 MB",
         downloads.CIFAR10,
+    ),
+    Description(
+        "stacked_digits", "three digits of scikit-learn's, as the planes of one image: 1,000 modes", (3, 8, 8), _MODES,
+        (8_000, 2_000, 2_000), planes="digits",
+    ),
+    Description(
+        "stacked_mnist", "three digits of MNIST's, as the planes of one image: 1,000 modes", (3, 28, 28), _MODES,
+        (128_000, 10_000, 26_000), "11 MB", "MNIST", planes="mnist",
     ),
     Description("folder:/path", "your own images, classes from subfolders; 32 x 32 unless image_size says otherwise"),
 )  # fmt: skip
@@ -72,6 +83,8 @@ def load(name: str, *, image_size: int | None = None) -> Dataset:
     if name not in names():
         raise UserError(f"dataset {name!r} is not known{nearest(name, [d.name for d in DESCRIPTIONS])}")
     description = next(description for description in DESCRIPTIONS if description.name == name)
+    if description.planes and description.sizes:
+        return stacked(name, load(description.planes, image_size=image_size), description.sizes)
     dataset = _official(description) if description.folder else _digits()
     if image_size is None or dataset.spec.shape[1:] == (image_size, image_size):
         return dataset

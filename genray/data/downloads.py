@@ -85,7 +85,7 @@ def _download(folder: str, missing: list[Path]) -> None:
     root = data_root()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as temporary, _timeout(_TIMEOUT_S):
+        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as temporary, answering_within(_TIMEOUT_S):
             if folder == CIFAR10:
                 if (root / _CIFAR10_ARCHIVE).is_file():  # put there by hand
                     shutil.copy(root / _CIFAR10_ARCHIVE, temporary)
@@ -108,8 +108,8 @@ def _download(folder: str, missing: list[Path]) -> None:
 
 
 @contextmanager
-def _timeout(seconds: float) -> Iterator[None]:
-    """torchvision waits for ever for a server that does not answer."""
+def answering_within(seconds: float) -> Iterator[None]:
+    """torchvision and torch.hub wait for ever for a server that does not answer."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -50,6 +50,7 @@ class Dataset:
     validation: Split
     test: Split
     class_names: tuple[str, ...] = ()
+    planes: Dataset | None = None  # of what each channel is an image by itself, where channels are stacked
 
     @property
     def spec(self) -> DataSpec:
@@ -68,7 +69,8 @@ class Dataset:
 
     @property
     def training_data(self) -> TrainingData:
-        return TrainingData(self.name, self.spec, self.train, self.validation)
+        planes = None if self.planes is None else self.planes.training_data
+        return TrainingData(self.name, self.spec, self.train, self.validation, planes)
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,4 @@ class TrainingData:
     spec: DataSpec
     train: Split
     validation: Split
+    planes: TrainingData | None = None

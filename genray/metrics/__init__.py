@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from genray.errors import UserError, nearest
@@ -11,7 +12,7 @@ from genray.errors import UserError, nearest
 if TYPE_CHECKING:
     from genray.metrics.base import Metric, Score
 
-_NOT_METRICS = {"base", "features", "network", "evaluate", "floor"}
+_NOT_METRICS = {"base", "features", "network", "evaluate", "floor", "attempt", "distances", "planes"}
 
 
 def names() -> list[str]:
@@ -24,6 +25,16 @@ def load(name: str) -> Metric:
     if name not in names():
         raise UserError(f"{name!r} is not a metric{nearest(name, names())}")
     return cast("Metric", importlib.import_module(f"genray.metrics.{name}"))
+
+
+def judges_samples(name: str) -> bool:
+    """Whether samples are what it looks at; otherwise it judges the model, however that is sampled."""
+    return any(score.judges == "samples" for score in load(name).SCORES.values())
+
+
+def look_at_training(metric_names: Iterable[str]) -> bool:
+    """Whether one of the metrics needs the features of the training split."""
+    return any(getattr(load(name), "LOOKS_AT_TRAINING", False) for name in metric_names)
 
 
 def scores() -> dict[str, Score]:

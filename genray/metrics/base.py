@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from genray.models.base import Batch, GenerativeModel
 CHUNK = 1_000  # images that a model is given at a time
 
 
+ScoreGroup = Literal["fidelity", "diversity", "likelihood", "memorization", "conditional"]
+
+
 @dataclass(frozen=True)
 class Score:
     """How to read one number."""
@@ -31,7 +34,11 @@ class Score:
     source: str
     judges: Literal["samples", "model"] = "samples"  # a model's own scores stand in its row from the prior alone
     error_of: str = ""  # the score whose error it is: kept in files, not compared
+    alarm: str = ""  # what is to be said of a row that lies above real images by more than its interval,
+    alarm_with: tuple[str, ...] = ()  # if it does so in these scores too
     agree_on: tuple[str, ...] = ()  # keys of `model` in which two rows must agree for this score to rank them
+    group: ScoreGroup = "fidelity"  # where tables show it; conditional: judges what is made of a given image or label
+    version: int = 1  # one more when the same images begin to score another number: older results do not compare
 
 
 class HasFeatures(Protocol):
@@ -39,9 +46,36 @@ class HasFeatures(Protocol):
         """Of images (N, C, H, W), uint8 or floats in [-1, 1]."""
 
 
+class Extractor(HasFeatures, Protocol):
+    """Whose features a judge looks at, as genray/extractors make them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def hash(self) -> str:
+        """Together with the name, what must be the same where scores are compared."""
+
+    @property
+    def recipe(self) -> dict[str, Any]: ...
+
+    @property
+    def classifier(self) -> NamedFeatures:
+        """Which network tells classes: the extractor itself, where it is one of the dataset."""
+
+
+class NamedFeatures(HasFeatures, Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def hash(self) -> str: ...
+
+
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """What the extractor sees in N images: features float32 (N, D) and class probabilities float32 (N, K)."""
+    """What is seen in N images: features float32 (N, D) by the extractor, class probabilities float32 (N, K) by its
+    classifier."""
 
     features: NDArray[np.float32]
     probabilities: NDArray[np.float32]
@@ -52,7 +86,8 @@ class FeatureSet:
 
 @dataclass(frozen=True)
 class Context:
-    """One evaluation. `split` holds the real images whose features are `real`."""
+    """One evaluation. `split` holds the real images whose features are `real`, `samples` those whose are `fake`;
+    `tuning` holds other real ones, on which a metric may choose what it has to choose."""
 
     real: FeatureSet
     fake: FeatureSet
@@ -60,7 +95,10 @@ class Context:
     model: GenerativeModel | None  # None for the floor, where real images stand in for samples
     seed: int
     device: torch.device
-    extractor: HasFeatures
+    extractor: HasFeatures  # that of the classes: metrics here ask it for probabilities
+    samples: Split  # with labels in the floor alone, where they are real images
+    train: FeatureSet | None = None  # of the training split, where a metric of the judge looks at it
+    tuning: Split | None = None
 
 
 def some_of(split: Split, count: int) -> Split:
@@ -79,13 +117,14 @@ def real_batches(split: Split, device: torch.device, size: int = CHUNK) -> Itera
 
 
 class Metric(Protocol):
-    """A file of this folder."""
+    """A file of this folder. One that needs `context.train` says so by `LOOKS_AT_TRAINING = True`."""
 
     SCORES: dict[str, Score]
     MIN_IMAGES: int  # of each kind, real ones and samples
 
     def compute(self, context: Context) -> dict[str, float]:
-        """A value for each key of SCORES, or {} where the model cannot be measured so."""
+        """A value for each key of SCORES, or {} where the model cannot be measured so. Raises UserError where the
+        images cannot, with the metric, what it needs, the value and the fix."""
 
 
 def require_images(metric: str, minimum: int, *, num_real: int, num_samples: int) -> None:

@@ -22,6 +22,7 @@ def _score(summary: str) -> Score:
         unit="",
         summary=f"{summary}, as the extractor's classifier sees it; beside it, real images whose class it sees",
         source="Shi et al. 2019, arXiv:1911.03393, §4.2",
+        group="conditional",
         judges="model",
     )
 

@@ -22,6 +22,7 @@ SCORES = {
         unit="",
         summary="mean squared error of hidden pixels, values in [0, 1], averaged over 8 completions of each real image",
         source="no source: the mean of (x₂ - x̂₂)²",
+        group="conditional",
         judges="model",
     ),
     "completion_best": Score(
@@ -29,6 +30,7 @@ SCORES = {
         unit="",
         summary="the same error of the best of 8 completions: low where the truth is among what the model thinks of",
         source="oracle error of k predictions, Guzman-Rivera et al. 2012, Multiple Choice Learning",
+        group="conditional",
         judges="model",
     ),
     "completion_diversity": Score(
@@ -37,6 +39,7 @@ SCORES = {
         summary="mean squared difference of hidden pixels between two completions of one image; draws of the true "
         "p(x₂|x₁) would have as much as their completion_error, a model that always answers the same has 0",
         source="no source: E‖x̂₂ - x̂₂′‖² is E‖x₂ - x̂₂‖² where both are draws of p(x₂|x₁)",
+        group="conditional",
         judges="model",
     ),
 }

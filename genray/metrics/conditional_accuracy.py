@@ -20,6 +20,7 @@ SCORES = {
         summary="share of samples of a given label that the extractor's classifier takes for that class; beside it, "
         "of real images of the same split",
         source="Ravuri & Vinyals 2019, arXiv:1905.10887, the other way round: their classifier is trained on samples",
+        group="conditional",
         judges="model",
     )
 }

@@ -14,6 +14,7 @@ SCORES = {
         summary="lower bound on ln p(x₂|x₁), mean over real images; comparable between equal views x₁, x₂ and equal "
         "likelihoods only",
         source="Sohn et al. 2015, Learning Structured Output Representation using Deep Conditional Generative Models",
+        group="likelihood",
         judges="model",
         agree_on=("likelihood", "binarized", "condition", "views"),
     )

@@ -14,6 +14,7 @@ SCORES = {
         unit="nats",
         summary="lower bound on ln p(x), mean over real images; comparable between equal likelihoods only",
         source="Kingma & Welling 2014, arXiv:1312.6114",
+        group="likelihood",
         judges="model",
         agree_on=("likelihood", "binarized"),
     )

@@ -12,14 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from genray import metrics, pictures
+from genray import metrics, pictures, projector
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault
 from genray.files import write_json
 from genray.images import grid, save_png, to_uint8
-from genray.metrics.base import CHUNK, Context, FeatureSet, require_images
-from genray.metrics.features import Extractor
+from genray.metrics.attempt import Failures, compute_each
+from genray.metrics.base import CHUNK, Context, Extractor, FeatureSet, require_images, some_of
 from genray.models.base import GenerativeModel
+from genray.neighbours import Known
 from genray.nn.noise import Noise
 from genray.provenance import commit, versions
 from genray.runs import Run, load
@@ -29,6 +30,7 @@ from genray.train.distributed import pick_device
 # N images, C channels, H height, W width
 
 MAX_SAMPLES = 10_000
+MAX_TUNING = 1_000  # images on which a metric chooses what it has to choose
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Judge:
     real: FeatureSet  # of `split`
     metrics: tuple[str, ...]
     num_samples: int
+    train: FeatureSet | None = None  # of the training split, where a metric looks at it
+    tuning: Split | None = None  # other real images than `split`, on which a metric may choose what it has to choose
 
     def score(
         self,
@@ -48,56 +52,68 @@ class Judge:
         seed: int,
         device: torch.device | str = "cpu",
         sampler: Sampler | None = None,  # None: the prior
+        failed: Failures | None = None,
     ) -> dict[str, float]:
         """Every metric's values, {"frechet": …, "precision": …}, of `num_samples` samples that depend on `seed` alone.
 
         A metric that the model lacks the means for is left out, and so are those of the model itself where the samples
-        are not from its prior. Raises Fault where a sample is not finite.
+        are not from its prior. The reason of one that fails goes into `failed`, and is raised without it. Raises Fault
+        where a sample is not finite.
         """
         sampler = sampler or Sampler(PRIOR, model.sample)
         with evaluating(model):
-            parts = [
-                self.extractor.features(images, device)
-                for images in draw(sampler.draw, self.num_samples, seed=seed, device=device)
-            ]
-            fake = FeatureSet(
-                np.concatenate([part.features for part in parts]),
-                np.concatenate([part.probabilities for part in parts]),
-            )
-            wanted = [name for name in self.metrics if sampler.name == PRIOR or judges_samples(name)]
-            return self.compare(fake, wanted, model=model, seed=seed, device=device)
+            samples = Split(np.concatenate(list(draw(sampler.draw, self.num_samples, seed=seed, device=device))))
+            wanted = [name for name in self.metrics if sampler.name == PRIOR or metrics.judges_samples(name)]
+            return self.compare(samples, wanted, model=model, seed=seed, device=device, failed=failed)
 
     def compare(
         self,
-        fake: FeatureSet,
+        samples: Split,
         wanted: Sequence[str] | None = None,
         *,
         model: GenerativeModel | None = None,
         seed: int,
         device: torch.device | str = "cpu",
+        failed: Failures | None = None,
+        fake: FeatureSet | None = None,
     ) -> dict[str, float]:
-        """The values for given features, of samples or of images that stand in for them, by the metrics `wanted`."""
-        check_sizes(self.metrics, num_real=len(self.real), num_samples=len(fake))
-        context = Context(self.real, fake, self.split, model, seed, torch.device(device), self.extractor)
-        names = self.metrics if wanted is None else wanted
-        return {key: value for name in names for key, value in metrics.load(name).compute(context).items()}
+        """The values for given images, samples or real ones that stand in for them, by the metrics `wanted`. `fake` are
+        their features, where those are known."""
+        check_sizes(self.metrics, num_real=len(self.real), num_samples=len(samples))
+        if fake is None:
+            fake = self.extractor.features(samples.images, device)
+        given = (self.extractor.classifier, samples, self.train, self.tuning)
+        context = Context(self.real, fake, self.split, model, seed, torch.device(device), *given)
+        return compute_each(self.metrics if wanted is None else wanted, context, failed)
 
-
-def judges_samples(metric: str) -> bool:
-    """Whether samples are what it looks at; otherwise it judges the model, however that is sampled."""
-    return any(score.judges == "samples" for score in metrics.load(metric).SCORES.values())
+    def known(self, train: Split) -> Known | None:
+        """Where neighbours of samples are looked for, if the judge has features of the training split."""
+        return None if self.train is None else Known(self.extractor, train, self.train, self.split, self.real)
 
 
 def make_judge(
-    extractor: Extractor, split: Split, metric_names: tuple[str, ...], num_samples: int | None = None
+    extractor: Extractor,
+    split: Split,
+    metric_names: tuple[str, ...],
+    num_samples: int | None = None,
+    *,
+    train: FeatureSet | None = None,
+    tuning: Split | None = None,
 ) -> Judge:
-    """A judge over a split. `num_samples` is by default the number of images of the split, 10,000 at most.
+    """A judge over a split. `num_samples` is by default the number of images of the split, 10,000 at most; `train` is
+    what `training_features` gives; `tuning` are images that are not in the split, of which 1,000 at most are kept.
 
     Raises UserError for a metric that is not there, or that so few images do not allow.
     """
     count = num_samples or min(len(split), MAX_SAMPLES)
     check_sizes(metric_names, num_real=len(split), num_samples=count)
-    return Judge(extractor, split, extractor.features(split.images), tuple(metric_names), count)
+    few = None if tuning is None else some_of(tuning, MAX_TUNING)
+    return Judge(extractor, split, extractor.features(split.images), tuple(metric_names), count, train, few)
+
+
+def training_features(extractor: Extractor, train: Split, metric_names: Sequence[str]) -> FeatureSet | None:
+    """Of the training split, if one of the metrics looks at it: computed once, for all judges of a sweep."""
+    return extractor.features(train.images) if metrics.look_at_training(metric_names) else None
 
 
 def check_sizes(metric_names: Sequence[str], *, num_real: int, num_samples: int) -> None:
@@ -120,16 +136,21 @@ def evaluate_run(
     of the first sampler of `sampled_from` that the model has, and under `also` those of the others. Where none are
     named, they are the experiment's.
 
-    Draws real.png and the pictures that the model has. `device` is by default the one that the run's resources ask
-    for. result.json counts in `test_reads` how often the test split was scored.
+    Draws real.png and the pictures that the model has, and writes its codes for TensorBoard's projector. `device` is by
+    default the one that the run's resources ask for. result.json counts in `test_reads` how often the test split was
+    scored.
     """
     experiment, history = run.experiment, run.history
     device = device or pick_device(experiment.resources.gpu)
     model = load(run.path, device=str(device))
     names = samplers_of(tuple(sampled_from) or experiment.sampled_from, model, experiment.model.name)
     samplers = [make_sampler(name, model, dataset.train, seed=experiment.seed, device=device) for name in names]
-    scores = [judge.score(model, seed=experiment.seed, device=device, sampler=sampler) for sampler in samplers]
-    others = zip(names[1:], scores[1:], strict=True)
+    failures: list[Failures] = [{} for _ in names]
+    scores = [
+        judge.score(model, seed=experiment.seed, device=device, sampler=sampler, failed=failed)
+        for sampler, failed in zip(samplers, failures, strict=True)
+    ]
+    others = zip(names[1:], scores[1:], failures[1:], strict=True)
     result = {
         "experiment": experiment.plain(),
         "dataset": experiment.dataset,
@@ -139,10 +160,13 @@ def evaluate_run(
         "samples_given": model.samples_given,
         "num_samples": judge.num_samples,
         "metrics": scores[0],
-        "also": [{"sampled_from": name, "metrics": values} for name, values in others],
+        "metric_versions": {name: score.version for name, score in metrics.scores().items() if name in scores[0]},
+        "failed": failures[0],
+        "also": [{"sampled_from": name, "metrics": values, "failed": failed} for name, values, failed in others],
         "validation_sampled_from": samplers_of(experiment.sampled_from, model, experiment.model.name)[0],
         "floor": dict(floor),
         "extractor": {"name": judge.extractor.name, "hash": judge.extractor.hash, "recipe": judge.extractor.recipe},
+        "classifier": {"name": judge.extractor.classifier.name, "hash": judge.extractor.classifier.hash},
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "train_seconds": history[-1]["train_seconds"] if history else 0.0,
         "test_reads": (run.result or {}).get("test_reads", 0) + 1,
@@ -151,7 +175,8 @@ def evaluate_run(
         "versions": versions(),
         "commit": commit(),
     }
-    _draw_pictures(run, [pictures.Shown(model, judge.split, device, sampler) for sampler in samplers])
+    _draw_pictures(run, [pictures.Shown(model, judge.split, device, s, judge.known(dataset.train)) for s in samplers])
+    projector.write(run, model, judge.split, device)
     write_json(run.result_path, result)
     return result
 

@@ -45,6 +45,10 @@ class Extractor:
     spec: DataSpec
     weights: dict[str, NDArray[Any]]  # of `network.Network`, and `mean` and `std` (D,) of the training features
 
+    @property
+    def classifier(self) -> Extractor:
+        return self
+
     def features(self, images: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSet:
         """Features (N, D), each with mean 0 and variance 1 over the training split, and class probabilities (N, K).
 
@@ -64,7 +68,12 @@ class Extractor:
 
 
 def extractor_for(data: TrainingData, cache_dir: Path | None = None) -> Extractor:
-    """The extractor of a dataset: from the cache where it has been trained before, which is by default GENRAY_CACHE."""
+    """The extractor of a dataset: from the cache where it has been trained before, which is by default GENRAY_CACHE.
+    That of stacked images is that of their planes."""
+    if data.planes is not None:
+        from genray.metrics.planes import on_planes  # which imports this file
+
+        return on_planes(extractor_for(data.planes, cache_dir))
     folder = cache_dir or Path(os.environ.get("GENRAY_CACHE") or "~/.cache/genray").expanduser() / "extractors"
     key = json.dumps([_recipe(data), data.name], sort_keys=True)
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"

@@ -6,9 +6,11 @@ import statistics
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from genray.data.spec import Split
+from genray.metrics.base import FeatureSet
 
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge
@@ -20,14 +22,20 @@ def floor(judge: Judge, train: Split, *, draws: int = 5) -> dict[str, Summary]:
     """{"frechet": {"mean", "ci95", "values"}}: training images scored as if they were samples.
 
     Each draw takes as many different images as a model gives samples, or all where there are fewer. `ci95` is half the
-    width of Student's 95 % interval. Metrics of a model (elbo, reconstruction) have no floor.
+    width of Student's 95 % interval. Metrics of a model (elbo, reconstruction) have no floor, and neither has one that
+    fails in a draw. `train` is the split of which the judge may have features, so that none are computed again.
     """
     rows = []
     for seed in range(draws):
         index = np.random.default_rng(seed).permutation(len(train))[: judge.num_samples]
-        fake = judge.extractor.features(train.images[np.sort(index)])
-        rows.append(judge.compare(fake, seed=seed))
-    return {key: summarize([row[key] for row in rows]) for key in rows[0]}
+        index.sort()
+        samples = Split(train.images[index], None if train.labels is None else train.labels[index])
+        rows.append(judge.compare(samples, seed=seed, failed={}, fake=_some(judge.train, index)))
+    return {key: summarize([row[key] for row in rows]) for key in rows[0] if all(key in row for row in rows)}
+
+
+def _some(features: FeatureSet | None, index: NDArray[np.int64]) -> FeatureSet | None:
+    return features and FeatureSet(features.features[index], features.probabilities[index])
 
 
 def summarize(values: list[float]) -> Summary:

@@ -1,6 +1,6 @@
 """Fréchet distance between Gaussians fitted to the features of real images and of samples. Heusel et al. 2017.
 
-torchmetrics computes it, in float64, on our extractor's features. It is not comparable with distances on Inception's.
+torchmetrics computes it, in float64. Distances between the features of different extractors do not compare.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ SCORES = {
     "frechet": Score(
         better="lower",
         unit="",
-        summary="Fréchet distance of Gaussians fitted to in-domain features; quality and diversity in one number",
-        source="Heusel et al. 2017, arXiv:1706.08500, with an in-domain extractor in place of Inception",
+        summary="Fréchet distance of Gaussians fitted to features; quality and diversity in one number",
+        source="Heusel et al. 2017, arXiv:1706.08500, on the features of the experiment's extractor",
     )
 }
 
@@ -34,9 +34,16 @@ class _Identity(nn.Module):
 
 def compute(context: Context) -> dict[str, float]:
     """{"frechet": squared distance}. A covariance needs two images of each kind."""
+    real_ND, fake_ND = (torch.tensor(seen.features, dtype=torch.float64) for seen in (context.real, context.fake))
+    return {"frechet": distance(real_ND, fake_ND)}
+
+
+def distance(real_ND: Tensor, fake_ND: Tensor) -> float:
+    """|μ - ν|² + tr(S + T - 2 (S T)^½) of the Gaussians fitted to two sets, float64 (N, D) and (M, D)."""
     from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds
 
-    distance = FrechetInceptionDistance(feature=_Identity(context.real.features.shape[1]), sync_on_compute=False)
-    distance.update(torch.tensor(context.real.features, dtype=torch.float64), real=True)
-    distance.update(torch.tensor(context.fake.features, dtype=torch.float64), real=False)
-    return {"frechet": max(0.0, float(distance.compute()))}  # rounding makes equal sets -1e-12
+    metric = FrechetInceptionDistance(feature=_Identity(real_ND.shape[1]), sync_on_compute=False)
+    metric.update(real_ND, real=True)
+    metric.update(fake_ND, real=False)
+    squared = float(metric.compute())
+    return 0.0 if squared < 0 else squared  # rounding makes equal sets -1e-12; max() would make 0 of NaN too

@@ -20,7 +20,9 @@ AGREE_ON = ("likelihood", "binarized", "views")
 
 def _score(summary: str, source: str) -> Score:
     comparable = "mean over real images; comparable between equal views and equal likelihoods only"
-    return Score("higher", "nats", f"{summary}, {comparable}", source, judges="model", agree_on=AGREE_ON)
+    return Score(
+        "higher", "nats", f"{summary}, {comparable}", source, judges="model", group="likelihood", agree_on=AGREE_ON
+    )
 
 
 _JMVAE, _IWAE = "Suzuki et al. 2016, arXiv:1611.01891", "Burda et al. 2016, arXiv:1509.00519"

@@ -11,9 +11,9 @@ NUM_SUBSETS = 25
 MAX_SUBSET = 1_000  # images, as in the paper
 
 MIN_IMAGES = 4  # halves of two, without which nothing is unbiased
-_SOURCE = "Bińkowski et al. 2018, arXiv:1801.01401, with an in-domain extractor in place of Inception"
+_SOURCE = "Bińkowski et al. 2018, arXiv:1801.01401, on the features of the experiment's extractor"
 SCORES = {
-    "kernel": Score("lower", "", "squared MMD of in-domain features, unbiased: 0 on average for equal sets", _SOURCE),
+    "kernel": Score("lower", "", "squared MMD of features, unbiased: 0 on average for equal sets", _SOURCE),
     "kernel_std": Score("none", "", "its standard deviation over 25 subsets of the images", _SOURCE, error_of="kernel"),
 }
 

@@ -13,6 +13,7 @@ SCORES = {
         unit="",
         summary="mean squared error of real images decoded from their codes, per pixel and channel, values in [0, 1]",
         source="no source: the mean of (x - x̂)²",
+        group="conditional",
         judges="model",
     )
 }

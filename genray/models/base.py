@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from genray.config import ModelConfig, OptimizerConfig
 from genray.data.spec import DataSpec, Split
+from genray.nn.elbo import Posterior
+from genray.nn.estimators import Function
 from genray.nn.noise import Noise
 
 # B images of this rank's batch, C channels, H height, W width, Z latent dimensions
@@ -35,13 +37,37 @@ class Phase:
     every: int = 1  # steps from one update to the next
 
 
+class Seconds(NamedTuple):
+    """Of training: at the step before, now, and in all."""
+
+    before: float
+    now: float
+    total: float
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far training is, told to the model before each step."""
 
     step: int  # steps done
-    num_steps: int  # of the whole run
+    num_steps: int  # of the whole run; 0 where it is given seconds
     steps_per_epoch: int
+    seconds: Seconds | None = None  # where it is given seconds
+
+    @property
+    def spent(self) -> tuple[float, float]:
+        """What is spent of the budget, and the whole of it: steps or seconds."""
+        return self._spent_at(before=False)
+
+    @property
+    def spent_before(self) -> tuple[float, float]:
+        """The same one step earlier."""
+        return self._spent_at(before=True)
+
+    def _spent_at(self, *, before: bool) -> tuple[float, float]:
+        if self.seconds is not None:
+            return self.seconds.before if before else self.seconds.now, self.seconds.total
+        return self.step - before, self.num_steps
 
     @property
     def epoch(self) -> float:
@@ -55,6 +81,7 @@ class GenerativeModel(nn.Module, ABC):
 
     Config: ClassVar[type[ModelConfig]]
     spec: DataSpec  # of the images
+    latent: int  # dimensions of a code
     takes_labels: bool = False  # whether `sample` draws images of a given label
     gaussian_prior: bool = True  # whether codes, where there are codes, are drawn from N(0, I)
     samples_given: str = ""  # what of real images `sample` starts from, such as "the top half of training images"
@@ -63,7 +90,7 @@ class GenerativeModel(nn.Module, ABC):
     def __init__(self, config: ModelConfig, spec: DataSpec) -> None:
         """Makes the networks, for images of `spec`. Raises UserError for a spec that the model cannot serve."""
         super().__init__()
-        self.spec = spec
+        self.spec, self.latent = spec, config.latent
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
@@ -78,6 +105,10 @@ class GenerativeModel(nn.Module, ABC):
 
     def set_progress(self, progress: Progress) -> None:
         """Schedules (a warm-up, growth) and power iterations, before each step. Nothing by default."""
+
+    def settle(self) -> None:
+        """Told that the model changes no more, before its sampler is exported: what `sample` reads from buffers as
+        numbers is to be kept as numbers. Nothing by default."""
 
     def begins_anew(self, progress: Progress) -> bool:
         """Whether the optimizers forget their moments before this step, as after growth. Of `progress` alone."""
@@ -106,6 +137,20 @@ class Reconstructs(Protocol):
 class HasLikelihood(Protocol):
     def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
         """Lower bound (B,) on ln p(x) of each image [nats], with KL weight 1 and without dropout."""
+
+
+@runtime_checkable
+class HasPosterior(Protocol):
+    """Codes z with a posterior and a likelihood: p(x) = ∫ p(x|z) p(z) dz."""
+
+    def seen(self, images: Tensor, noise: Noise) -> Tensor:
+        """The pixels (B, C, H, W) whose likelihood is modelled, binarized where the model says so."""
+
+    def posterior(self, images: Tensor) -> Posterior:
+        """q(z|x) of pixels that were `seen`."""
+
+    def log_likelihood(self, images: Tensor) -> Function:
+        """ln p(x|z) of draws of z, (n, B, Z) → (n, B), without dropout."""
 
 
 @runtime_checkable

@@ -108,7 +108,8 @@ class Model(GenerativeModel):
         return torch.where(masks, images, self._draw(given, noise))
 
     def _draw(self, given: Given, noise: Noise) -> Tensor:
-        return mean_image(self._decode(noise.normal(len(given.features), self.config.latent), given))
+        n = given.features.shape[0]  # len() would be a number in an exported graph
+        return mean_image(self._decode(noise.normal(n, self.config.latent), given))
 
     def set_progress(self, progress: Progress) -> None:
         self.kl_weight.at(progress.epoch)

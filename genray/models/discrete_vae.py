@@ -69,6 +69,10 @@ class Model(GenerativeModel):
         q = self.posterior(images)
         return self.log_likelihood(images)(q.sample(1, noise))[0] - q.kl_nats()
 
+    def seen(self, images: Tensor, noise: Noise) -> Tensor:
+        """The pixels whose likelihood is modelled: as they are."""
+        return images
+
     def posterior(self, images: Tensor, noise: Noise | None = None) -> Bernoulli:
         """q(z|x). Without noise there is no dropout."""
         return Bernoulli(self.encoder(images, noise))

@@ -107,7 +107,10 @@ class Model(GenerativeModel):
         spectral.iterate(self.discriminator)
 
     def sample(self, n: int, noise: Noise, *, label: Tensor | None = None) -> Tensor:
-        return torch.tanh(self.generator(noise.normal(n, self.config.latent)))
+        return self.decode(noise.normal(n, self.config.latent))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return torch.tanh(self.generator(codes))
 
 
 def _discriminator(config: GANConfig, spec: DataSpec) -> Network:

@@ -90,6 +90,7 @@ class Model(GenerativeModel):
         self._loss = adversarial_loss(config.loss)
         # what losses branch on, moved by `set_progress`
         self._level, self._fading, self._is_r1_due = self.canvas.num_levels - 1, False, True
+        self._settled: Stage | None = None
         self.level: Tensor  # the same for who loads a checkpoint: images are drawn at the level that it was trained to
         self.alpha: Tensor
         self.reference: Tensor
@@ -157,24 +158,29 @@ class Model(GenerativeModel):
 
     def _reached(self) -> Stage:
         """The stage by the buffers, which a checkpoint holds. It waits for the device: not for losses."""
+        if self._settled is not None:
+            return self._settled
         level = int(self.level.item())
         return Stage(level, self.alpha if level else None)
 
+    def settle(self) -> None:
+        self._settled = self._reached()
+
     def set_progress(self, progress: Progress) -> None:
-        self._level, alpha = self._level_and_alpha(progress.step, progress.num_steps)
+        self._level, alpha = self._level_and_alpha(*progress.spent)
         self._fading, self._is_r1_due = alpha < 1.0, progress.step % self.config.r1_every == 0
         self.level.fill_(self._level)
         self.alpha.fill_(alpha)
 
     def begins_anew(self, progress: Progress) -> bool:
         """At the first step of a level: Adam's moments are those of other losses."""
-        levels = [self._level_and_alpha(step, progress.num_steps)[0] for step in (progress.step - 1, progress.step)]
+        levels = [self._level_and_alpha(*spent)[0] for spent in (progress.spent_before, progress.spent)]
         return progress.step > 0 and levels[0] != levels[1]
 
-    def _level_and_alpha(self, step: int, num_steps: int) -> tuple[int, float]:
+    def _level_and_alpha(self, spent: float, total: float) -> tuple[int, float]:
         if not self.config.growth:
             return self.canvas.num_levels - 1, 1.0
-        return level_and_alpha(step, num_steps, self.canvas.num_levels, self.config.growth_share)
+        return level_and_alpha(spent, total, self.canvas.num_levels, self.config.growth_share)
 
 
 OPTIMIZER = OptimizerConfig(learning_rate=5e-3, betas=(0.0, 0.99))

@@ -9,15 +9,16 @@ from pydantic import PositiveInt, model_validator
 from torch import Tensor
 
 from genray.config import ModelConfig
-from genray.nn.blocks import Network, interleave
+from genray.nn.blocks import Network
 from genray.nn.estimators import ESTIMATORS, FROM_OTHERS, Density, Estimator, Function, exact_entropy
+from genray.nn.layers import TwoLayerPosterior
 from genray.nn.likelihoods import Likelihood
 from genray.nn.noise import Noise
 from genray.nn.posteriors import Bernoulli, DiagonalGaussian, draw
 
 # n draws of z for each image, B images, Z latent dimensions
 
-Posterior = DiagonalGaussian | Bernoulli
+Posterior = DiagonalGaussian | Bernoulli | TwoLayerPosterior
 
 
 class ELBOConfig(ModelConfig):
@@ -56,14 +57,14 @@ def log_likelihood_of(
 
     def f(z: Tensor) -> Tensor:
         n = len(z)
-        logits = decoder(interleave(*code(z)), noise)
+        logits = decoder(code(z).transpose(0, 1).flatten(0, 1), noise)  # the draws of an image side by side
         return -likelihood.nll_nats(logits, images.repeat_interleave(n, 0)).view(-1, n).T
 
     return f
 
 
 def _exact(estimator: Estimator, q: Posterior, z: Tensor) -> Tensor:
-    return q.kl_nats()
+    return q.kl_at_nats(z).mean(0)
 
 
 def _exact_entropy(estimator: Estimator, q: Posterior, z: Tensor) -> Tensor:

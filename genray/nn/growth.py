@@ -65,11 +65,12 @@ def halve(images: Tensor) -> Tensor:
     return F.avg_pool2d(images, 2)
 
 
-def level_and_alpha(step: int, num_steps: int, num_levels: int, share: float) -> tuple[int, float]:
-    """The first `share` of the run is cut into equal parts: the first level, the second fading in, the second as it
-    is, … the last fading in; the rest of the run is the last's. Karras et al. 2018, app. A.1, in parts of the run."""
-    if num_levels == 1 or step >= share * num_steps:
+def level_and_alpha(spent: float, total: float, num_levels: int, share: float) -> tuple[int, float]:
+    """At so many steps, or seconds, of all. The first `share` of the run is cut into equal parts: the first level, the
+    second fading in, the second as it is, … the last fading in; the rest of the run is the last's. Karras et al. 2018,
+    app. A.1, in parts of the run."""
+    if num_levels == 1 or spent >= share * total:
         return num_levels - 1, 1.0
-    position = 2 * (num_levels - 1) * step / (share * num_steps)
+    position = 2 * (num_levels - 1) * spent / (share * total)
     part = int(position)  # even: as it is; odd: fading in
     return (part + 1) // 2, position - part if part % 2 else 1.0

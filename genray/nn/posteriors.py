@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,10 @@ class DiagonalGaussian:
 
     mu: Tensor
     logvar: Tensor
+
+    @property
+    def batch(self) -> int:
+        return len(self.mu)
 
     def rsample(self, n: int, noise: Noise) -> Tensor:
         """n draws (n, B, Z) of each image's z = μ + σε, through which gradients pass."""
@@ -46,6 +51,10 @@ class DiagonalGaussian:
         """KL(q(z|x) ‖ N(0, I)) (B,) [nats]."""
         return gaussian_kl_nats(self.mu, self.logvar)
 
+    def kl_at_nats(self, z: Tensor) -> Tensor:
+        """KL(q(z|x) ‖ N(0, I)) (n, B) for draws z (n, B, Z): in closed form, so the same for each [nats]."""
+        return self.kl_nats().expand(len(z), -1)
+
     def kl_to_nats(self, other: DiagonalGaussian) -> Tensor:
         """KL(q ‖ other) (B,) [nats]."""
         return gaussian_kl_between_nats(self.mu, self.logvar, other.mu, other.logvar)
@@ -60,6 +69,10 @@ class Bernoulli:
     """Independent bits of each image, beside the prior of fair coins. logits: (B, Z). No draw has a derivative."""
 
     logits: Tensor
+
+    @property
+    def batch(self) -> int:
+        return len(self.logits)
 
     def sample(self, n: int, noise: Noise) -> Tensor:
         """n draws (n, B, Z) of each image's bits, 0.0 or 1.0."""
@@ -82,14 +95,22 @@ class Bernoulli:
         """KL(q(z|x) ‖ fair coins) (B,) [nats]."""
         return self.logits.shape[-1] * LN_2 - self.entropy()
 
+    def kl_at_nats(self, z: Tensor) -> Tensor:
+        """KL(q(z|x) ‖ fair coins) (n, B) for draws z (n, B, Z): in closed form, so the same for each [nats]."""
+        return self.kl_nats().expand(len(z), -1)
+
     def prior_log_prob(self, z: Tensor) -> Tensor:
         """−Z ln 2 for any bits z (n, B, Z): (n, B)."""
         return torch.full_like(z[..., 0], -z.shape[-1] * LN_2)
 
 
-def draw(q: DiagonalGaussian | Bernoulli, n: int, noise: Noise) -> Tensor:
+class Reparameterized(Protocol):
+    def rsample(self, n: int, noise: Noise) -> Tensor: ...
+
+
+def draw(q: Reparameterized | Bernoulli, n: int, noise: Noise) -> Tensor:
     """n draws (n, B, Z) of each image's z, with gradients where q lets them through."""
-    return q.rsample(n, noise) if isinstance(q, DiagonalGaussian) else q.sample(n, noise)
+    return q.sample(n, noise) if isinstance(q, Bernoulli) else q.rsample(n, noise)
 
 
 def fair_bits(n: int, latent: int, noise: Noise) -> Tensor:

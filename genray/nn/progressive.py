@@ -53,7 +53,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, stage: Stage, num_reference: int | None = None) -> Tensor:
         """`num_reference`: of how many of the codes a batch normalization takes its statistics; None: of all."""
-        x = F.leaky_relu(self.first(z).view(len(z), -1, SMALLEST, SMALLEST), SLOPE)
+        x = F.leaky_relu(self.first(z).unflatten(1, (-1, SMALLEST, SMALLEST)), SLOPE)
         x = coarse = self.levels[0](self.normalize(x, num_reference), num_reference)
         for level in range(1, stage.level + 1):
             coarse, x = x, self.levels[level](double(x), num_reference)

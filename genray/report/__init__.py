@@ -9,26 +9,37 @@ from typing import Any
 from genray.errors import UserError
 
 
-def compare(runs: Sequence[Path | str], out: Path | str) -> dict[str, Any]:
+def compare(
+    runs: Sequence[Path | str], out: Path | str, *, mixed: bool = False, controls: bool | None = False
+) -> dict[str, Any]:
     """Compares runs and writes comparison.json, .csv, .md, index.html and TensorBoard events to the folder `out`.
 
     `runs` are sweep folders, folders of evaluated runs, or both. Returns what comparison.json holds. Raises UserError
-    for a folder that is neither, and for runs whose numbers do not compare.
+    for a folder that is neither, and for runs whose numbers do not compare; where `mixed`, those get a table each
+    instead. So do datasets, and comparison.json then holds {"parts": {name: comparison}, "summary": …}. With
+    `controls`, control rows stand beside the models; None: where they can be had, unless a sweep among the runs says
+    `controls: false`.
     """
     from genray import files
-    from genray.report import comparison, html, tables, tensorboard
-    from genray.report.collect import collect
+    from genray.report import comparison, html, summary, tables, tensorboard
+    from genray.report.collect import collect_apart, collect_by_dataset
+    from genray.report.controls import beside, wanted
 
     paths, out = [Path(run) for run in runs], Path(out)
-    collection = collect(paths)
-    result = comparison.build(collection)
-    page = html.render(result, collection, paths=paths, out=out)
+    collections = collect_apart(paths) if mixed else collect_by_dataset(paths)
+    results = {name: comparison.build(collection) for name, collection in collections.items()}
+    if controls if controls is not None else wanted(collections.values()):
+        results = {name: beside(results[name], of, required=bool(controls)) for name, of in collections.items()}
+    result, over_all = comparison.joined(results), summary.of_datasets(results)
+    if over_all is not None:
+        result["summary"] = over_all
+    page = html.render(results, collections, paths=paths, out=out, summary=over_all)
     try:
         files.write_json(out / "comparison.json", result)
         files.write_text(out / "comparison.csv", tables.csv(result))
         files.write_text(out / "comparison.md", tables.markdown(result))
         files.write_text(out / "index.html", page)
-        tensorboard.write(result, collection, out)
+        tensorboard.write(results, collections, out)
     except OSError as error:
         raise UserError(
             f"cannot write the comparison to {out}: {error.strerror}; give another folder with --out"

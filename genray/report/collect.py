@@ -3,69 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from genray import files
 from genray.config import flatten
 from genray.errors import UserError
+from genray.report.comparable import apart, refuse_mixtures
+from genray.report.entry import Entry
 from genray.report.search import Search, read_searches
-from genray.runs import Run, open_run
-
-# Keys in which two runs may differ and still be the same experiment with another seed, or on another machine. The
-# sampler is told by the result, as a run may have been scored by several.
-NOT_CONFIGURATION = {"seed", "resources", "checkpoint_every", "sampled_from"}
-
-# What must be equal in every run, and what to do where it is not.
-COMPARABLE = {
-    "dataset": "scores on different datasets do not compare; compare them apart",
-    "split": "scores on different splits do not compare; run `genray evaluate` on each run",
-    "fingerprint": "the images differ although the name is the same; evaluate all runs on one copy of the dataset",
-    "extractor": "distances in different features do not compare; run `genray evaluate` on each run again",
-    "num_samples": "scores depend on the number of samples; evaluate each run with the same num_samples",
-}
+from genray.runs import open_run
 
 REQUIRED = ("experiment", "split", "sampled_from", "num_samples", "metrics", "num_parameters", "train_seconds")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A run that was evaluated on the test split, by one of its samplers."""
-
-    run: Run
-    result: dict[str, Any]
-    first: bool = True  # of the run's samplers, whose samples lie in samples.png
-
-    @property
-    def sampled_from(self) -> str:
-        return str(self.result["sampled_from"])
-
-    @property
-    def seed(self) -> int:
-        return self.run.experiment.seed
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        return {k: v for k, v in self.run.experiment.plain().items() if k not in NOT_CONFIGURATION}
-
-    @cached_property
-    def history(self) -> list[dict[str, float]]:
-        """Rows of metrics.jsonl, where the sampler that was scored while training is this one."""
-        return self.run.history if self.result.get("validation_sampled_from", "prior") == self.sampled_from else []
-
-    @property
-    def samples_path(self) -> Path:
-        return self.run.picture_path("samples" if self.first else f"samples_{self.sampled_from}")
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Those that are numbers."""
-        return {k: float(v) for k, v in self.result["metrics"].items() if v is not None and math.isfinite(v)}
 
 
 @dataclass(frozen=True)
@@ -98,26 +50,82 @@ class Collection:
         return [entry for group in self.groups for entry in group.entries]
 
 
+@dataclass(frozen=True)
+class Source:
+    """One of the folders that were given."""
+
+    sweep: SweepFolder | None  # None for a run's
+    entries: tuple[Entry, ...]
+    notes: tuple[str, ...] = ()
+
+
 def collect(paths: Sequence[Path]) -> Collection:
     """Reads sweep folders and run folders. Raises UserError for what is neither, and for runs that do not compare."""
+    sources = _read(paths)
+    entries = _once(sources)
+    refuse_mixtures(entries)
+    return _collection(entries, sources)
+
+
+def collect_by_dataset(paths: Sequence[Path]) -> dict[str, Collection]:
+    """The same, with a collection for each dataset, by its name; for a single one the name is ""."""
+    sources = _read(paths)
+    parts: dict[str, list[Entry]] = defaultdict(list)
+    for entry in _once(sources):
+        parts[entry.run.experiment.dataset].append(entry)
+    for entries in parts.values():
+        refuse_mixtures(entries)
+    if len(parts) == 1:
+        return {"": _collection(next(iter(parts.values())), sources)}
+    return _by_part(parts, sources)
+
+
+def collect_apart(paths: Sequence[Path]) -> dict[str, Collection]:
+    """The same, with a collection for each set of runs that compare, by what tells it from the others."""
+    sources = _read(paths)
+    return _by_part(apart(_once(sources)), sources)
+
+
+def _by_part(parts: Mapping[str, Sequence[Entry]], sources: Sequence[Source]) -> dict[str, Collection]:
+    owner = {id(source): _part_of(source, parts) for source in sources}
+    return {name: _collection(entries, [s for s in sources if name in owner[id(s)]]) for name, entries in parts.items()}
+
+
+def _part_of(source: Source, parts: Mapping[str, Sequence[Entry]]) -> list[str]:
+    """The parts that a source has runs in; a sweep without any result belongs to the first, where it is missed."""
+    places = {entry.run.path.resolve() for entry in source.entries}
+    found = [name for name, entries in parts.items() if any(e.run.path.resolve() in places for e in entries)]
+    return found or list(parts)[:1]
+
+
+def _read(paths: Sequence[Path]) -> list[Source]:
     if not paths:
         raise UserError("nothing to compare; give a sweep's folder or the folders of evaluated runs")
-    entries: dict[tuple[Path, str], Entry] = {}
-    sweeps, missing, notes = [], dict[str, str](), list[str]()
-    for path in dict.fromkeys(Path(p).absolute() for p in paths):
-        if (path / "sweep.yaml").is_file():
-            sweep, found = _read_sweep(path, notes)
-            sweeps.append(sweep)
-        else:
-            found = _read_run(path)
-        entries |= {(entry.run.path.resolve(), entry.sampled_from): entry for entry in found}
+    distinct = dict.fromkeys(Path(p).absolute() for p in paths)
+    return [
+        _read_sweep(path) if (path / "sweep.yaml").is_file() else Source(None, tuple(_read_run(path)))
+        for path in distinct
+    ]
+
+
+def _once(sources: Sequence[Source]) -> list[Entry]:
+    """Every run once, however many times it was given."""
+    entries = {(e.run.path.resolve(), e.sampled_from): e for source in sources for e in source.entries}
     if not entries:
+        sweeps = [source.sweep for source in sources if source.sweep]
         reasons = "; ".join(f"{m}: {why}" for s in sweeps for m, why in _without_result(s, ()).items())
         raise UserError(f"no run here was evaluated yet ({reasons}); finish the sweep with `genray sweep --resume`")
-    refuse_mixtures(entries.values())
-    groups = group(entries.values())
+    return list(entries.values())
+
+
+def _collection(entries: Sequence[Entry], sources: Sequence[Source]) -> Collection:
+    groups = group(entries)
+    sweeps = [source.sweep for source in sources if source.sweep]
+    with_result = {entry.run.experiment.model.name for source in sources for entry in source.entries}
+    missing = dict[str, str]()
     for sweep in sweeps:
-        missing |= _without_result(sweep, [g.model for g in groups])
+        missing |= _without_result(sweep, with_result)
+    notes = [note for source in sources for note in source.notes]
     return Collection(tuple(groups), tuple(sweeps), missing, tuple(notes))
 
 
@@ -138,18 +146,23 @@ def _read_run(path: Path) -> list[Entry]:
     return [Entry(run, result), *(Entry(run, result | other, first=False) for other in result.get("also", []))]
 
 
-def _read_sweep(path: Path, notes: list[str]) -> tuple[SweepFolder, list[Entry]]:
-    """A sweep with its finalists. One that has no result is left out of the table, and `notes` says so."""
+def _read_sweep(path: Path) -> Source:
+    """A sweep with its finalists. One that has no result is left out of the table, and the notes say so."""
     settings = files.read_yaml(path / "sweep.yaml")
     sweep = SweepFolder(path, settings, read_searches(path, settings))
-    entries: list[Entry] = []
+    entries, notes = list[Entry](), list[str]()
     for model in settings.get("models", []):
         for folder in sorted((path / model).glob("finalist_*"), key=lambda p: (len(p.name), p.name)):
             if (folder / "result.json").is_file():
                 entries += _read_run(folder)
             elif folder.is_dir():
                 notes.append(_lost_finalist(sweep, model, folder.name))
-    return sweep, entries
+        if earlier := len([*(path / model / "replaced").glob("*/result.json")]):
+            notes.append(
+                f"{model}: finalists of fewer trials, {earlier} in number, had been scored on the test split before; "
+                f"what is shown was chosen by validation scores alone."
+            )
+    return Source(sweep, tuple(entries), tuple(notes))
 
 
 def _lost_finalist(sweep: SweepFolder, model: str, name: str) -> str:
@@ -174,25 +187,6 @@ def _without_result(sweep: SweepFolder, models: Iterable[str]) -> dict[str, str]
         else:
             reasons[model] = "its finalists were not evaluated"
     return reasons
-
-
-def refuse_mixtures(entries: Iterable[Entry]) -> None:
-    """Raises UserError, naming two runs and their values, where numbers of one table would not mean the same."""
-    for key, fix in COMPARABLE.items():
-        seen: dict[str, Entry] = {}
-        for entry in entries:
-            value = _comparable(entry, key)
-            seen.setdefault(json.dumps(value, sort_keys=True), entry)
-        if len(seen) > 1:
-            (a, first), (b, second) = list(seen.items())[:2]
-            raise UserError(f"the runs differ in {key}: {a} in {first.run.path}, {b} in {second.run.path}; {fix}")
-
-
-def _comparable(entry: Entry, key: str) -> Any:
-    if key == "dataset":
-        return entry.run.experiment.dataset
-    value = entry.result.get(key)
-    return f"{value.get('name')} {value.get('hash')}" if key == "extractor" and isinstance(value, dict) else value
 
 
 def group(entries: Iterable[Entry]) -> list[Group]:

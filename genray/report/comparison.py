@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from statistics import fmean
-from typing import Any
+from typing import Any, get_args
 
 from optuna.trial import TrialState
 
 from genray import metrics
-from genray.metrics.base import Score
-from genray.report.collect import Collection, Entry, Group
+from genray.metrics.base import Score, ScoreGroup
+from genray.report import luck
+from genray.report.collect import Collection, Group
+from genray.report.entry import Entry
 from genray.report.intervals import best_first, beyond, summarize
 from genray.report.search import Search
 
@@ -42,10 +44,23 @@ def build(collection: Collection) -> Comparison:
         "extractor": first.get("extractor"),
         "floor": floor,
         "rows": ordered,
+        "controls": [],  # rows that are no models: genray/report/controls.py
+        "expected_best": _expected_best(collection),
         "without_result": collection.missing,
     }
-    notes += _given(comparison) + _differences(comparison) + _below_floor(comparison)
+    notes += _given(comparison) + _read_again(comparison) + _differences(comparison) + _below_floor(comparison)
     return comparison | {"notes": notes}
+
+
+def joined(parts: Mapping[str, Comparison]) -> Comparison:
+    """What comparison.json holds: the only one, or several under `parts`."""
+    return next(iter(parts.values())) if len(parts) == 1 else {"parts": dict(parts)}
+
+
+def parts_of(comparison: Mapping[str, Any]) -> Mapping[str, Comparison]:
+    """The comparisons of runs that may share a table, by name; "" for the only one. The inverse of `joined`."""
+    parts: Mapping[str, Comparison] = comparison.get("parts") or {"": dict(comparison)}
+    return parts
 
 
 def better(metric: str) -> str:
@@ -73,6 +88,15 @@ def metric_names(comparison: Mapping[str, Any]) -> list[str]:
     return sorted(counts, key=rank)
 
 
+def grouped(comparison: Mapping[str, Any]) -> dict[ScoreGroup, list[str]]:
+    """The same under their groups, in the order of ScoreGroup; a score not known here judges fidelity."""
+    known = known_scores()
+    groups: dict[ScoreGroup, list[str]] = {group: [] for group in get_args(ScoreGroup)}
+    for name in metric_names(comparison):
+        groups[known[name].group if name in known else "fidelity"].append(name)
+    return {group: names for group, names in groups.items() if names}
+
+
 def agreed(values: Iterable[Any]) -> Any:
     """The value on which all agree; where they do not, all values as one text; None where there is none."""
     distinct = list(dict.fromkeys(value for value in values if value is not None))
@@ -98,6 +122,7 @@ def _row(group: Group, searches: Sequence[Search], notes: list[str]) -> dict[str
         "test_reads": [entry.result.get("test_reads") for entry in entries],
         "config": entries[0].config,
         "metrics": _metrics(group, notes),
+        "failed": _failed(group, notes),
         "runs": [str(entry.run.path) for entry in entries],
     }
 
@@ -115,6 +140,17 @@ def _metrics(group: Group, notes: list[str]) -> dict[str, Any]:
                 f"{group.label}: {name} is a number in {len(values)} of {len(group.entries)} runs and is left out."
             )
     return summaries
+
+
+def _failed(group: Group, notes: list[str]) -> dict[str, str]:
+    """Scores that a metric could not give in some run, each with its reason there."""
+    failed: dict[str, str] = {}
+    for entry in group.entries:
+        failed = (entry.result.get("failed") or {}) | failed
+    for reason in dict.fromkeys(failed.values()):
+        names = ", ".join(name for name, why in failed.items() if why == reason)
+        notes.append(f"{group.label}: {names} failed: {reason}.")
+    return failed
 
 
 def _searches(collection: Collection, model: str) -> list[Search]:
@@ -148,6 +184,7 @@ def _budget(collection: Collection) -> dict[str, Any]:
     entries = collection.entries
     return {
         "trials": agreed(s.get("trials") for s in settings),
+        "equal": entries[0].run.experiment.limit.text,  # of every run: genray/report/comparable.py sees to it
         "epochs": agreed(entry.run.experiment.epochs for entry in entries),
         "seeds": agreed(len(group.entries) for group in collection.groups),
         "sampler": agreed((s.get("optuna") or {}).get("sampler") for s in settings),
@@ -155,6 +192,17 @@ def _budget(collection: Collection) -> dict[str, Any]:
         "search_seconds": round(sum(s.seconds for s in searches), 3) if searches else None,
         "train_seconds": round(sum(entry.result["train_seconds"] for entry in entries if entry.first), 3),
     }
+
+
+def _expected_best(collection: Collection) -> list[dict[str, Any]]:
+    """For each search the expected best of k of its trials on the validation split, k = 1, 2, …"""
+    return [
+        {"sweep": s.settings.get("name"), "model": model, "metric": o.metric, "mode": o.mode, "values": values}
+        for s in collection.sweeps
+        for model, search in s.searches.items()
+        for o, values in [(search.objectives[0], luck.of_search(search))]
+        if values
+    ]
 
 
 def _scheduler(settings: Mapping[str, Any]) -> str:
@@ -173,15 +221,22 @@ def _given(comparison: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _read_again(comparison: Mapping[str, Any]) -> list[str]:
+    """Rows whose runs were scored on the test split more than once: whoever does so may have chosen by it."""
+    times = {row["label"]: max((reads or 0 for reads in row["test_reads"]), default=0) for row in comparison["rows"]}
+    return [
+        f"{label}: a run of it was scored on the {comparison['split']} split {reads} times; what is chosen by such a "
+        f"score is too good on it."
+        for label, reads in times.items()
+        if reads > 1
+    ]
+
+
 def _differences(comparison: Mapping[str, Any]) -> list[str]:
-    """Budgets that were not the same for all, versions that were mixed."""
+    """Trials and seeds that were not the same for all, versions that were mixed."""
     notes, rows = [], comparison["rows"]
-    for key, what in (
-        ("epochs", "trained for different numbers of epochs"),
-        ("seeds", "run with different numbers of seeds"),
-    ):
-        if isinstance(value := comparison["budget"][key], str):
-            notes.append(f"The rows were {what} ({value}).")
+    if isinstance(seeds := comparison["budget"]["seeds"], str):
+        notes.append(f"The rows were run with different numbers of seeds ({seeds}).")
     if len({row["trials"] for row in rows}) > 1:
         counts = ", ".join(f"{row['label']}: {_or_none(row['trials'])}" for row in rows)
         notes.append(f"The rows were searched with different numbers of trials ({counts}).")
@@ -201,16 +256,23 @@ def _or_none(value: Any) -> str:
 
 
 def _below_floor(comparison: Mapping[str, Any]) -> list[str]:
-    """Scores that are better than real images get. A distance between distributions cannot honestly be."""
+    """Scores that are better than real images get, or that give alarm above those. A distance between distributions
+    cannot honestly be better."""
     notes = []
-    for name, floor in comparison["floor"].items():
-        direction = better(name)
+    for name in comparison["floor"]:
+        score = known_scores().get(name)
+        alarm, others = (score.alarm, score.alarm_with) if score else ("", ())
+        direction = "higher" if alarm else better(name)
         labels = [
             row["label"]
             for row in comparison["rows"]
-            if name in row["metrics"] and beyond(row["metrics"][name], floor, direction)
+            if all(_is_beyond(row, key, comparison["floor"], direction) for key in (name, *others))
         ]
-        if labels and direction == "lower":
+        if labels and alarm:
+            notes.append(
+                f"{', '.join(labels)}: {name} lies above that of real images by more than its interval; {alarm}."
+            )
+        elif labels and direction == "lower":
             why = "such a model has memorized training images, or the metric is wrong"
             notes.append(
                 f"{', '.join(labels)}: {name} lies below the floor of real images by more than its interval; {why}."
@@ -221,3 +283,7 @@ def _below_floor(comparison: Mapping[str, Any]) -> list[str]:
                 f"{', '.join(labels)}: {name} lies above that of real images by more than its interval; {why}."
             )
     return notes
+
+
+def _is_beyond(row: Mapping[str, Any], name: str, floor: Mapping[str, Any], direction: str) -> bool:
+    return name in row["metrics"] and name in floor and beyond(row["metrics"][name], floor[name], direction)

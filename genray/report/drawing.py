@@ -7,7 +7,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from genray.report.plots import DASHES, PALETTE
 
@@ -42,6 +44,14 @@ def panels(
     """A figure of rows x columns panels of `size` inches each; the panels row by row."""
     figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
+
+
+def film(panel: Axes, images: NDArray[np.uint8], title: str, color: str = "black") -> None:
+    """Images side by side, without axes: grey (N, H, W) or coloured (N, H, W, 3)."""
+    panel.imshow(np.concatenate(list(images), axis=1), cmap="gray", vmin=0, vmax=255)
+    panel.set_title(title, loc="left", color=color)
+    panel.set(xticks=[], yticks=[])
+    panel.grid(visible=False)
 
 
 def legend(figure: Figure, panel: Axes, columns: int = 4) -> None:

@@ -10,41 +10,79 @@ from typing import Any
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from genray.report import plots, tables, view, words
+from genray.report import plots, tables, tradeoffs, trials, view, words
 from genray.report.collect import Collection
-from genray.report.comparison import metric_names
+from genray.report.gallery import galleries
 from genray.report.templates import environment, inline
 
+SCRIPTS = ("theme", "figures", "filter", "table", "time")  # theme first: it makes the page light before it is printed
 
-def render(comparison: Mapping[str, Any], collection: Collection, *, paths: Sequence[Path], out: Path) -> str:
-    """The whole page. `paths` are the runs as the user named them, `out` is where the page will lie."""
-    looks = plots.styles([group.label for group in collection.groups])
-    groups = sorted(collection.groups, key=lambda g: [row["label"] for row in comparison["rows"]].index(g.label))
-    curves = plots.learning_curves(groups, metric_names(comparison), looks)
-    searches, figures = view.searches(collection, looks, out)
-    figures |= {f"curve-{metric}": figure for metric, figure in curves.items()}
+
+def render(
+    results: Mapping[str, Mapping[str, Any]],
+    collections: Mapping[str, Collection],
+    *,
+    paths: Sequence[Path],
+    out: Path,
+    summary: Mapping[str, Any] | None = None,
+) -> str:
+    """The whole page, of one comparison or of several by name. `paths` are the runs as the user named them, `out` is
+    where the page will lie, `summary` what several datasets say together."""
+    parts, figures = [], dict[str, plots.Figure]()
+    for i, (name, comparison) in enumerate(results.items()):
+        prefix = f"part{i}-" if len(results) > 1 else ""
+        part, own = _part(comparison, collections[name], out, prefix=prefix, share=1 / len(results))
+        parts.append(part | {"name": name, "count": _count(comparison), "answer": words.answer(comparison)})
+        figures |= own
+    models = {row["model"] for part in parts for row in part["comparison"]["rows"]}
+    searched = {search["model"] for part in parts for search in part["searches"]}
     template = environment().get_template("page.html")
     return template.render(
-        comparison=comparison,
-        count=_count(comparison),
-        budget=_budget(comparison["budget"]),
-        answer=words.answer(comparison),
-        verdicts=[verdict for verdict in words.verdicts(comparison) if verdict.contested],
-        grid=tables.grid(comparison),
-        strips=view.intervals(comparison, looks),
-        gallery=view.galleries(collection, comparison),
-        curves=[(metric, words.title(metric), view.direction(metric)) for metric in curves],
-        searches=searches,
-        runs=view.runs(comparison, out),
-        looks={row["label"]: looks[row["label"]] for row in comparison["rows"]},
-        commands=_commands(collection, paths, out),
+        parts=parts,
+        title=words.listed(list(dict.fromkeys(part["comparison"]["dataset"] for part in parts))),
+        models=sorted(models | searched),
+        commands=_commands(list(collections.values()), paths, out),
         figures=figures,
+        summary=summary and tables.summary_lines(summary),
         title_of=words.title,
         counted=words.counted,
         css=inline("page.css"),
-        script=inline("page.js"),
+        dark=inline("page/dark.css"),
+        scripts=[inline(f"page/{name}.js") for name in SCRIPTS],
         plotly=Markup(get_plotlyjs()) if figures else "",  # noqa: S704  the installed package's own file
     )
+
+
+def _part(
+    comparison: Mapping[str, Any], collection: Collection, out: Path, *, prefix: str, share: float
+) -> tuple[dict[str, Any], dict[str, plots.Figure]]:
+    """What the page shows of one comparison, and its figures. `prefix` begins the names of both in the page."""
+    looks = plots.styles([group.label for group in collection.groups])
+    groups = sorted(collection.groups, key=lambda g: [row["label"] for row in comparison["rows"]].index(g.label))
+    decided = [verdict for verdict in words.verdicts(comparison) if verdict.contested]
+    table = view.scores(comparison)
+    curves = plots.learning_curves(groups, table["columns"], looks)
+    tradeoff = tradeoffs.figures(comparison, [verdict.metric for verdict in decided], looks)
+    luck = trials.luck(comparison, collection, looks, prefix)
+    searches, figures = trials.searches(collection, looks, out, prefix)
+    figures |= luck | {f"{prefix}curve-{metric}": figure for metric, figure in curves.items()}
+    figures |= {f"{prefix}{cost}-{metric}": f for metric, costs in tradeoff.items() for cost, f in costs.items()}
+    part = {
+        "prefix": prefix,
+        "comparison": comparison,
+        "budget": _budget(comparison["budget"]),
+        "verdicts": decided,
+        "table": table,
+        "strips": view.intervals(comparison, looks),
+        "gallery": galleries(collection, comparison, out, share=share),
+        "curves": [(metric, words.title(metric), view.direction(metric)) for metric in curves],
+        "tradeoffs": [(metric, words.title(metric)) for metric in tradeoff],
+        "luck": list(luck),
+        "searches": searches,
+        "runs": view.runs(comparison, out),
+        "looks": {row["label"]: {**looks[row["label"]], "model": row["model"]} for row in comparison["rows"]},
+    }
+    return part, figures
 
 
 def _count(comparison: Mapping[str, Any]) -> str:
@@ -60,7 +98,7 @@ def _budget(budget: Mapping[str, Any]) -> dict[str, str]:
         "Trials a model": budget["trials"],
         "Search": budget["sampler"],
         "Early stopping": budget["scheduler"],
-        "Epochs at most": budget["epochs"],
+        "Training of a run, at most": budget["equal"],
         "Seeds of the best": budget["seeds"],
         "Time of all trials": None if budget["search_seconds"] is None else words.duration(budget["search_seconds"]),
         "Time of the runs compared": words.duration(budget["train_seconds"]),
@@ -68,14 +106,17 @@ def _budget(budget: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in entries.items() if value is not None}
 
 
-def _commands(collection: Collection, paths: Sequence[Path], out: Path) -> list[tuple[str, str]]:
+def _commands(collections: Sequence[Collection], paths: Sequence[Path], out: Path) -> list[tuple[str, str]]:
     """(what it does, command) to get this page, its sweeps and one of its runs again."""
     given = " ".join(shlex.quote(str(path)) for path in paths)
-    commands = [("This page from the same runs", f"genray compare {given} --out {shlex.quote(str(out))}")]
-    for sweep in collection.sweeps:
-        name = shlex.quote(str(sweep.path / "sweep.yaml"))
-        commands.append(("The whole sweep again", f"genray sweep {name} --out FOLDER"))
-    run = collection.entries[0].run
+    datasets = {entry.run.experiment.dataset for collection in collections for entry in collection.entries}
+    mixed = " --mixed" if len(collections) > len(datasets) else ""
+    commands = [("This page from the same runs", f"genray compare {given}{mixed} --out {shlex.quote(str(out))}")]
+    for folder in dict.fromkeys(sweep.path for collection in collections for sweep in collection.sweeps):
+        commands.append(
+            ("The whole sweep again", f"genray sweep {shlex.quote(str(folder / 'sweep.yaml'))} --out FOLDER")
+        )
+    run = collections[0].entries[0].run
     config = shlex.quote(str(run.path / "experiment.yaml"))
     commands.append(("One run again", f"genray train {run.experiment.model.name} --config {config} --out FOLDER"))
     return commands

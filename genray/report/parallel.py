@@ -6,6 +6,7 @@ Lines of ordinary scatter plots: Plotly's own `parcoords` takes three WebGL cont
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 from genray.report.plots import GREY, Figure, escaped, headed, hover, spans_decades
 from genray.report.search import Search, epochs_of, last_values
 from genray.report.words import number
+
+SHADES = 8  # from grey to a model's colour
 
 
 def parallel_coordinates(search: Search, color: str) -> Figure | None:
@@ -35,7 +38,7 @@ def parallel_coordinates(search: Search, color: str) -> Figure | None:
     ]
     upright = {"type": "line", "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1}, "layer": "below"}
     return {
-        "data": [_line(trial, share, axes, search, color) for trial, share in _from_worst_to_best(shown, search)],
+        "data": _lines(_from_worst_to_best(shown, search), axes, search, color),
         "layout": {
             "annotations": notes,
             "shapes": [{**upright, "x0": x, "x1": x} for x in range(len(axes))],
@@ -53,22 +56,29 @@ def short(parameter: str) -> str:
     return parameter.rsplit(".", 1)[-1]
 
 
-def _line(trial: FrozenTrial, share: float, axes: Sequence[_Axis], search: Search, color: str) -> dict[str, Any]:
-    best = search.best is not None and trial.number == search.best.number
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": list(range(len(axes))),
-        "y": [axis.place(trial) for axis in axes],
-        "line": {
-            "color": _mix(GREY, color, share**2),
-            "width": 3.5 if best else 1.6,
-            "dash": "solid" if trial.state is TrialState.COMPLETE else "dot",
-        },
-        "marker": {"size": 7 if best else 5},
-        "hovertext": hover(trial, search),
-        "hoverinfo": "text",
-    }
+def _lines(
+    ranked: Sequence[tuple[FrozenTrial, float]], axes: Sequence[_Axis], search: Search, color: str
+) -> list[dict[str, Any]]:
+    """Trials of one shade are one trace with gaps, the best one a trace of its own on top: 500 trials are drawn in the
+    time that 125 traces take (0.4 s on 2 CPU cores)."""
+    alike: dict[tuple[bool, float, str], list[FrozenTrial]] = defaultdict(list)
+    for trial, share in ranked:
+        best = search.best is not None and trial.number == search.best.number
+        dash = "solid" if trial.state is TrialState.COMPLETE else "dot"
+        alike[best, round(share**2 * SHADES) / SHADES, dash].append(trial)
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": [x for _ in trials for x in (*range(len(axes)), None)],
+            "y": [y for trial in trials for y in (*(axis.place(trial) for axis in axes), None)],
+            "line": {"color": _mix(GREY, color, shade), "width": 3.5 if best else 1.6, "dash": dash},
+            "marker": {"size": 7 if best else 5},
+            "hovertext": [text for trial in trials for text in [hover(trial, search)] * (len(axes) + 1)],
+            "hoverinfo": "text",
+        }
+        for (best, shade, dash), trials in sorted(alike.items(), key=lambda found: found[0])
+    ]
 
 
 class _Axis:

@@ -14,13 +14,13 @@ SMALLEST_SIDE = 256  # pixels: no picture is made smaller than this
 
 
 def data_uri(path: Path, limit: int) -> str | None:
-    """A PNG file as a data URI; as WebP, and smaller, where it is above `limit` bytes; None where there is none."""
+    """A PNG or WebP file as a data URI; made smaller, as WebP, where it is above `limit` bytes; None without it."""
     if not path.is_file():
         return None
     try:
         with Image.open(path) as picture:
-            if picture.format == "PNG" and path.stat().st_size <= limit:
-                return _uri("image/png", path.read_bytes())
+            if picture.format in ("PNG", "WEBP") and path.stat().st_size <= limit:
+                return _uri(f"image/{picture.format.lower()}", path.read_bytes())
             shrunk = picture.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
         raise UserError(f"{path} is not a picture ({error}); run `genray evaluate {path.parent}`") from None

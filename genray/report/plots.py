@@ -1,15 +1,15 @@
-"""The page's interactive figures as the JSON that Plotly reads: learning curves, and two objectives against each other.
+"""The page's interactive figures as the JSON that Plotly reads: learning curves, and the luck of a search.
 
-Text, grid and background take their colours from the page (page.js), so that one figure serves light and dark.
+Text, grid and background take their colours from the page (page/figures.js), so that one figure serves light and dark.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from genray.report.collect import Group
 from genray.report.comparison import better
@@ -45,14 +45,18 @@ def learning_curves(groups: Sequence[Group], metrics: Sequence[str], looks: Mapp
         values = [value for points in curves.values() for point in points for value in point[1:]]
         if not values:
             continue
+        last = max(point[0] for points in curves.values() for point in points)
         log = better(metric) == "lower" and spans_decades(values)
         figures[metric] = {
             "data": [
-                trace for label, points in curves.items() if points for trace in _band(label, points, looks[label])
+                trace
+                for group in groups
+                if (points := curves[group.label])
+                for trace in _band(group, points, looks[group.label])
             ],
             "layout": {
-                "xaxis": {"title": {"text": "epochs"}, "rangemode": "tozero", **_whole_ticks(curves.values())},
-                "yaxis": {"title": {"text": unit(metric)}, **(_log_axis(min(values), max(values)) if log else {})},
+                "xaxis": {"title": {"text": "epochs"}, "rangemode": "tozero", **_whole_ticks(last)},
+                "yaxis": {"title": {"text": unit(metric)}, **(log_axis(min(values), max(values)) if log else {})},
                 "hovermode": "x unified",
                 "showlegend": False,
                 "margin": {"l": 52, "r": 12, "t": 8, "b": 40},
@@ -72,12 +76,12 @@ def _curve(group: Group, key: str) -> list[Point]:
     return [(epoch, min(v), sum(v) / len(v), max(v)) for epoch, v in zip(shared, values, strict=True)]
 
 
-def _whole_ticks(curves: Iterable[Sequence[Point]]) -> dict[str, float]:
-    """Half an epoch is none."""
-    return {"dtick": 1.0} if max(point[0] for points in curves for point in points) < 8 else {}
+def _whole_ticks(last: float) -> dict[str, float]:
+    """Half an epoch is none, nor half a trial."""
+    return {"dtick": 1.0} if last < 8 else {}
 
 
-def _band(label: str, points: Sequence[Point], look: Style) -> list[dict[str, Any]]:
+def _band(group: Group, points: Sequence[Point], look: Style) -> list[dict[str, Any]]:
     epochs, low, mean, high = map(list, zip(*points, strict=True))
     red, green, blue = (int(look["color"][i : i + 2], 16) for i in (1, 3, 5))
     band = {
@@ -89,6 +93,7 @@ def _band(label: str, points: Sequence[Point], look: Style) -> list[dict[str, An
         "fillcolor": f"rgba({red},{green},{blue},0.18)",
         "line": {"width": 0},
         "hoverinfo": "skip",
+        "meta": {"model": group.model},
     }
     line = {
         "type": "scatter",
@@ -98,17 +103,18 @@ def _band(label: str, points: Sequence[Point], look: Style) -> list[dict[str, An
         "line": {"color": look["color"], "dash": look["dash"], "width": 2.2},
         "customdata": [[number(a), number(b)] for a, b in zip(low, high, strict=True)],
         "hovertemplate": "%{y:.4g} (%{customdata[0]} – %{customdata[1]})",
-        "name": escaped(label),
+        "name": escaped(group.label),
+        "meta": {"model": group.model},
     }
     return [band, line]
 
 
-def spans_decades(values: Sequence[float]) -> bool:
+def spans_decades(values: Sequence[float], ratio: float = LOG_FROM) -> bool:
     """Whether a logarithmic axis shows them better."""
-    return min(values) > 0 and max(values) > LOG_FROM * min(values)
+    return min(values) > 0 and max(values) > ratio * min(values)
 
 
-def _log_axis(low: float, high: float) -> dict[str, Any]:
+def log_axis(low: float, high: float) -> dict[str, Any]:
     """1, 2, 5, 10 … written out (Plotly's own are a 2 and a 5 in small print), fewer where those would be many."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high < 150 * low else (1, 3) if high < 3000 * low else (1,)
@@ -116,33 +122,40 @@ def _log_axis(low: float, high: float) -> dict[str, Any]:
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
 
 
-def pareto(search: Search, color: str) -> Figure | None:
-    """Two objectives against each other, with the trials that no other beats in both; None for a single objective."""
-    if len(search.objectives) != 2:
-        return None
-    done = [t for t in search.trials if t.state is TrialState.COMPLETE and len(t.values) == 2]
-    signs = [1 if objective.mode == "min" else -1 for objective in search.objectives]
-    points = [[sign * value for sign, value in zip(signs, trial.values, strict=True)] for trial in done]
-    front = [not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in points) for p in points]
-    data = []
-    for best, name in ((False, "beaten in both"), (True, "best trade-offs")):
-        chosen = sorted((t for t, on in zip(done, front, strict=True) if on is best), key=lambda t: t.values[0])
-        data.append(
+def expected_best(searches: Sequence[Mapping[str, Any]], looks: Mapping[str, Style]) -> Figure:
+    """A line a search of one sweep, by what `comparison["expected_best"]` says of it; `looks` by model."""
+    objective = Objective(searches[0]["metric"], searches[0]["mode"])
+    values = [value for search in searches for value in search["values"]]
+    return {
+        "data": [
             {
                 "type": "scatter",
-                "mode": "lines+markers" if best else "markers",
-                "x": [trial.values[0] for trial in chosen],
-                "y": [trial.values[1] for trial in chosen],
-                "line": {"color": color, "width": 1.5, "shape": "hv"},
-                "marker": {"color": color if best else GREY, "size": 8},
-                "hovertext": [hover(trial, search) for trial in chosen],
-                "hoverinfo": "text",
-                "name": name,
+                "mode": "lines+markers" if len(search["values"]) < 3 else "lines",
+                "x": list(range(1, len(search["values"]) + 1)),
+                "y": search["values"],
+                "line": {
+                    "color": looks[search["model"]]["color"],
+                    "dash": looks[search["model"]]["dash"],
+                    "width": 2.2,
+                },
+                "hovertemplate": "%{y:.4g}",
+                "name": escaped(search["model"]),
+                "meta": {"model": search["model"]},
             }
-        )
-    first, second = ({"title": {"text": headed(objective)}} for objective in search.objectives)
-    margin = {"l": 60, "r": 12, "t": 8, "b": 44}
-    return {"data": data, "layout": {"xaxis": first, "yaxis": second, "margin": margin, "legend": {"y": 1}}}
+            for search in searches
+        ],
+        "layout": {
+            "xaxis": {"title": {"text": "trials tried"}, **_whole_ticks(max(len(s["values"]) for s in searches))},
+            "yaxis": {
+                "title": {"text": headed(objective)},
+                **(log_axis(min(values), max(values)) if spans_decades(values) else {}),
+            },
+            "hovermode": "x unified",
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+            "showlegend": True,
+            "margin": {"l": 56, "r": 12, "t": 30, "b": 40},
+        },
+    }
 
 
 def headed(objective: Objective) -> str:

@@ -134,7 +134,8 @@ def last_values(trial: FrozenTrial) -> list[float]:
 
 def epochs_of(trial: FrozenTrial) -> int | None:
     """How many epochs the trial had trained at its last report."""
-    return max(trial.intermediate_values, default=None)
+    noted = trial.user_attrs.get("epochs")  # where what was reported is per cent of another budget
+    return max(trial.intermediate_values, default=None) if noted is None else int(noted)
 
 
 def reason_of(trial: FrozenTrial) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 160  # sharp on a screen of two pixels a point
 PICTURE_BYTES = 1_000_000  # of one figure in the page; the PNGs in figures/ are as they were drawn
+NOT_BEGUN = "not begun"
 VERDICTS = {True: "holds", False: "does not hold"}
 
 
@@ -29,11 +31,23 @@ class Cost(NamedTuple):
     seconds: float  # of all parts together, on one CPU each
 
 
-def write(name: str, question: str, answer: Answer, budget: Budget, cost: Cost, out: Path) -> dict[str, Any]:
-    """Writes the answer to `out` and returns what study.json holds."""
+def write(
+    name: str,
+    question: str,
+    answer: Answer,
+    budget: Budget,
+    cost: Cost,
+    out: Path,
+    *,
+    left: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes the answer to `out` and returns what study.json holds. `left` says of each part that is not done how far
+    it is."""
     for figure in answer.figures:
         files.write_bytes(out / "figures" / f"{figure.name}.png", png(figure.drawing))
     result = _result(name, question, answer, budget, cost)
+    result |= {"not_reached": dict(left or {}), "overrides": dict(overrides or {})}
     files.write_json(out / "study.json", result)
     files.write_text(out / "study.md", markdown(result))
     files.write_text(out / "index.html", _page(result, out))
@@ -73,6 +87,7 @@ def _page(result: Mapping[str, Any], out: Path) -> str:
     return template.render(
         study=result,
         heading=heading(result["study"]),
+        not_reached=not_reached(result),
         pictures={figure["name"]: data_uri(out / figure["file"], PICTURE_BYTES) for figure in result["figures"]},
         verdicts=VERDICTS,
         time=words.duration(result["cost"]["seconds"]),
@@ -80,7 +95,21 @@ def _page(result: Mapping[str, Any], out: Path) -> str:
         command=_command(result, out),
         is_number=_is_number,
         css=inline("page.css") + inline("study.css"),
+        dark=inline("page/dark.css"),
     )
+
+
+def not_reached(result: Mapping[str, Any]) -> str:
+    """What an answer lacks that was given before all parts were done: `Not finished: 3 of 9 parts are done …`. Empty
+    where it lacks nothing."""
+    left, count = result["not_reached"], result["cost"]["parts"]
+    if not left:
+        return ""
+    said = [f"Not finished: {count - len(left)} of {words.counted(count, 'part')} done"]
+    said += [f"{part} is at {reached}" for part, reached in left.items() if reached != NOT_BEGUN]
+    if waiting := [part for part, reached in left.items() if reached == NOT_BEGUN]:
+        said.append(f"not begun: {', '.join(waiting)}")
+    return f"{'; '.join(said)}. The same command with --resume goes on."
 
 
 def heading(name: str) -> str:
@@ -89,7 +118,8 @@ def heading(name: str) -> str:
 
 
 def _command(result: Mapping[str, Any], out: Path) -> str:
-    return f"genray study {result['study']} --budget {result['budget']} --out {shlex.quote(str(out))}"
+    changes = [f" --set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in result["overrides"].items()]
+    return f"genray study {result['study']} --budget {result['budget']}{''.join(changes)} --out {shlex.quote(str(out))}"
 
 
 def _is_number(cell: str) -> bool:
@@ -100,7 +130,7 @@ def _is_number(cell: str) -> bool:
 def markdown(result: Mapping[str, Any]) -> str:
     """The answer in words, what was claimed and found, every table and figure."""
     lines = [f"# {plain(heading(result['study']))}", "", plain(result["question"]), ""]
-    lines += [f"- {plain(sentence)}" for sentence in result["summary"]]
+    lines += [f"- {plain(sentence)}" for sentence in [not_reached(result), *result["summary"]] if sentence]
     if result["checks"]:
         lines += ["", markdown_line(["claim", "found", "verdict"]), markdown_line(["---"] * 3)]
         for check in result["checks"]:

@@ -14,23 +14,26 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from genray.report.collect import Collection
+from genray.report.gallery import typical
 from genray.report.tables import markdown
-from genray.report.view import typical
 
 SUFFIX = ".comparison"  # of our own event files, which a later comparison replaces
 SIDE = 320  # pixels of one picture on the wall
 CAPTION = 28  # pixels above it
 
 
-def write(comparison: Mapping[str, Any], collection: Collection, out: Path) -> None:
-    """One event file in `out`. It takes the place of those that an earlier comparison wrote, and of no other."""
+def write(results: Mapping[str, Mapping[str, Any]], collections: Mapping[str, Collection], out: Path) -> None:
+    """One event file in `out`, of comparisons by name. It takes the place of those that an earlier comparison wrote,
+    and of no other."""
     from tensorboardX import SummaryWriter  # takes two seconds
 
     with tempfile.TemporaryDirectory(dir=out, prefix=".events") as folder:
         with SummaryWriter(folder, filename_suffix=SUFFIX) as writer:
-            writer.add_text("comparison", markdown(comparison))
-            if (picture := wall(comparison, collection)) is not None:
-                writer.add_image("comparison/samples", picture, dataformats="HWC")
+            for name, comparison in results.items():
+                tag = f"comparison/{name}" if len(results) > 1 else "comparison"
+                writer.add_text(tag, markdown(comparison))
+                if (picture := wall(comparison, collections[name])) is not None:
+                    writer.add_image(f"{tag}/samples", picture, dataformats="HWC")
         for old in out.glob(f"events.out.tfevents.*{SUFFIX}"):
             old.unlink()
         for new in Path(folder).iterdir():

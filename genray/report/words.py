@@ -13,7 +13,10 @@ from genray.report.intervals import best_first, overlap
 # Spelling that a key cannot carry; any other key is shown with its underscores as spaces.
 SPELLING = {
     "frechet": "Fréchet distance",
+    "fd_infinity": "FD∞",
     "kernel": "Kernel distance",
+    "swd": "Sliced Wasserstein distance",
+    "ms_ssim": "MS-SSIM",
     "elbo": "ELBO",
     "conditional_elbo": "Conditional ELBO",
     "joint_elbo": "Joint ELBO",
@@ -21,6 +24,11 @@ SPELLING = {
     "elbo_1_given_2": "ELBO of x₁ given x₂",
     "joint_ll": "Joint log-likelihood",
     "image_ll": "Image log-likelihood",
+    "importance_bound": "Importance-weighted bound",
+    "ais": "AIS log-likelihood",
+    "ais_gaussian": "AIS log-likelihood, Gaussian noise",
+    "parzen": "Parzen log-likelihood",
+    "parzen_sigma": "Parzen σ",
     "cross_coherence_1_to_2": "Coherence of x₂ made of x₁",
     "cross_coherence_2_to_1": "Coherence of x₁ made of x₂",
     "train_seconds": "Training seconds",
@@ -36,7 +44,8 @@ def title(metric: str) -> str:
 def in_sentence(metric: str) -> str:
     """The title inside a sentence: `recall`, but `Fréchet distance` and `ELBO`."""
     name = title(metric)
-    return name if name.startswith(("Fréchet", "ELBO")) else name[:1].lower() + name[1:]
+    plain = ("Fréchet", "FD", "MS-SSIM", "ELBO", "AIS", "Parzen")
+    return name if name.startswith(plain) else name[:1].lower() + name[1:]
 
 
 def unit(metric: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from genray.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from genray.studies.base import Study
+    from genray.studies.base import Changeable, Study
 
 
 def names() -> list[str]:
@@ -23,3 +24,12 @@ def load(name: str) -> Study:
     if name not in names():
         raise UserError(f"{name!r} is not a study{nearest(name, names())}")
     return cast("Study", importlib.import_module(f"genray.studies.{name}"))
+
+
+def changed(study: Study, name: str, overrides: Mapping[str, Any]) -> Study:
+    """The study as `--set` has it. Raises UserError for one that has a budget alone."""
+    if not overrides:
+        return study
+    if not hasattr(study, "changed"):
+        raise UserError(f"study {name} takes no --set, got {', '.join(overrides)}; leave it out")
+    return cast("Changeable", study).changed(overrides)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from genray.nn.noise import Noise
-from genray.nn.posteriors import draw
+from genray.nn.posteriors import Bernoulli, DiagonalGaussian, draw
 from genray.studies._gradient_spread import Model
 
 # M draws, B images, J components of the gradient (the posterior's parameters), K resamples
@@ -23,7 +23,7 @@ def ratios(model: Model, images: Tensor, *, num_draws: int, key: str) -> dict[st
     s = ∇ln q as control variate g: `component`, with an a for each of its components, and `image`, with one a for all
     of them, as the estimator has it. Half of the draws predicts 1 − Corr² and fits a, the other half is measured.
     Components whose variance rests on too few draws are left out, and images without any other."""
-    q = model.posterior(images)
+    q = cast("DiagonalGaussian | Bernoulli", model.posterior(images))  # one layer, which knows its scores
     halves = []
     for half in range(2):
         z = draw(q, num_draws // 2, Noise(key, "half", half))

@@ -5,10 +5,16 @@ No random state is kept: every draw is a function of (seed, step, place), so the
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import pickle
+import struct
+import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -17,22 +23,79 @@ from genray.errors import UserError
 from genray.files import write_atomically
 
 FORMAT = 1
+BEFORE = "previous.pt"  # the checkpoint before the last, beside it
+_log = logging.getLogger(__name__)
+# what zipfile and torch.load raise of a file that is not whole, or no checkpoint
+_DAMAGED = (
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)
 
 
 def save(path: Path, state: dict[str, Any], spec: DataSpec) -> None:
-    content = {"format": FORMAT, "spec": asdict(spec), **state}
-    write_atomically(path, lambda file: torch.save(content, file))
+    """The one before stays beside it: a disk can damage what it holds."""
+    new = path.with_name("next.pt")
+    write_atomically(new, lambda file: _write(file, state, spec))
+    if path.exists():
+        os.replace(path, path.with_name(BEFORE))
+    os.replace(new, path)
+
+
+def latest(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+    """The state to go on from: the newest that is whole; None where there is none, and training begins anew."""
+    for place in (path, path.with_name(BEFORE)):
+        try:
+            if place.exists():
+                return read(place, device)[0]
+        except UserError as error:
+            _log.warning("%s; the run goes on from before", str(error).partition("; ")[0])
+    return None
+
+
+def packed(state: dict[str, Any], spec: DataSpec) -> bytes:
+    """What `save` would write, to be sent."""
+    buffer = io.BytesIO()
+    _write(buffer, state, spec)
+    return buffer.getvalue()
+
+
+def _write(file: BinaryIO, state: dict[str, Any], spec: DataSpec) -> None:
+    torch.save({"format": FORMAT, "spec": asdict(spec), **state}, file)
+
+
+def unpacked(content: bytes, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The state that was `packed`, its tensors on `device`."""
+    state: dict[str, Any] = _whole(content, device)
+    return state
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Any], DataSpec]:
-    """The state as it was saved, its tensors on `device`."""
+    """The state as it was saved, its tensors on `device`. Raises UserError for a file that is damaged or another's."""
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        content: dict[str, Any] = _whole(path.read_bytes(), device)
     except FileNotFoundError:
         raise UserError(f"{path} is not there: the run has not saved a checkpoint yet; train it first") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError, ValueError, KeyError) as error:
+    except _DAMAGED as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path} cannot be read as a checkpoint ({reason}); remove it and train again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of format {FORMAT} that genray writes; remove it and train again")
     return content, DataSpec(**content["spec"])
+
+
+def _whole(content: bytes, device: torch.device | str) -> Any:
+    """torch.save writes a ZIP file with checksums, which torch.load does not look at."""
+    with zipfile.ZipFile(io.BytesIO(content)) as records:
+        if (damaged := records.testzip()) is not None:
+            raise zipfile.BadZipFile(f"the checksum of its {damaged} is another")
+    return torch.load(io.BytesIO(content), map_location=device, weights_only=True)

@@ -40,6 +40,14 @@ class Distributed:
         for t, part in zip(tensors, torch.split(flat.div_(self.world_size), [t.numel() for t in tensors]), strict=True):
             t.copy_(part.view_as(t))
 
+    def same(self, value: float) -> float:
+        """Rank 0's value, on every rank."""
+        if self.world_size == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float32, device=self.device)
+        torch.distributed.broadcast(shared, src=0)
+        return float(shared.item())
+
     def agree(self, value: bool) -> bool:
         """Rank 0's value, on every rank."""
         if self.world_size == 1:

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from tensorboardX import SummaryWriter
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import hparams
 
-from genray import files
+from genray import files, frames
 from genray.config import flatten
 from genray.images import as_png
 from genray.pictures import Picture
 from genray.runs import Row, Run
+from genray.train.events import Events
 
 
 class RunLog:
@@ -26,14 +26,14 @@ class RunLog:
         kept = [row for row in run.history if row["epoch"] <= epoch]
         files.write_text(run.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = run.metrics_path.open("a")
-        self._writer = SummaryWriter(str(run.path), purge_step=epoch + 1)
+        self._events = Events(run.path, first_step=epoch + 1)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._file.close()
-        self._writer.close()
+        self._events.close()
 
     def row(self, row: Row) -> None:
         """TensorBoard's horizontal axis is the epoch, which compares runs of different batch sizes."""
@@ -41,18 +41,23 @@ class RunLog:
         self._file.flush()
         scalars = {key: value for key, value in row.items() if "/" in key}
         for key, value in scalars.items():
-            self._writer.add_scalar(key, value, int(row["epoch"]))
+            self._events.scalar(key, value, int(row["epoch"]))
         if row["epoch"] == 0:
             self._hparams(scalars)
+        self._events.flush()
 
     def pictures(self, drawn: Mapping[str, Picture], epoch: int) -> None:
-        """Each picture in TensorBoard, where it can be followed over epochs, and as a file of the latest."""
+        """Each picture in TensorBoard, where it can be followed over epochs, and as a file of the latest; samples as a
+        frame too."""
+        if "samples" in drawn:
+            frames.keep(self._run, drawn["samples"], epoch)
         for name, picture in drawn.items():
             content, (height, width, channels) = as_png(picture), picture.shape
             files.write_bytes(self._run.picture_path(name), content)
             image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=content)
             summary = Summary(value=[Summary.Value(tag=name, image=image)])
-            self._writer.file_writer.add_summary(summary, epoch)
+            self._events.summary(summary, epoch)
+        self._events.flush()
 
     def _hparams(self, scalars: Row) -> None:
         """The experiment beside its scores. TensorBoard takes them from the scalars of the same names, whose last
@@ -62,4 +67,4 @@ class RunLog:
             for key, value in flatten(self._run.experiment.plain()).items()
         }
         for summary in hparams(values, scalars)[:2]:  # the third says that the session has ended
-            self._writer.file_writer.add_summary(summary)
+            self._events.summary(summary)

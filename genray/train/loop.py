@@ -16,7 +16,7 @@ from genray.config import Experiment
 from genray.data.batches import Batches
 from genray.data.spec import TrainingData
 from genray.errors import Fault, UserError, nearest
-from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress, build
+from genray.models.base import Batch, GenerativeModel, Loss, Phase, build
 from genray.nn.noise import Noise
 from genray.runs import Row, Run
 from genray.samplers import PRIOR, make_sampler, samplers_of
@@ -25,6 +25,7 @@ from genray.train.distributed import Distributed
 from genray.train.ema import Ema
 from genray.train.flat import FlatModule, flatten_children
 from genray.train.log import RunLog
+from genray.train.meter import Meter
 
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Outcome:
     row: Row  # the last one that was evaluated
-    stopped: bool  # before its last epoch, because `report` said so
+    stopped: bool  # before its budget was spent, because `report` said so
 
 
 class BatchSource(Protocol):
@@ -52,6 +53,7 @@ class PhaseRunner:
         self.phase, self._clip_norm = phase, config.clip_norm
         self._moved = [network for name, network in networks.items() if name in phase.updates]
         self._frozen = [network for name, network in networks.items() if name not in phase.updates]
+        self._learning_rate = config.learning_rate
         self._parameters = [p for network in self._moved for p in network.parameters]
         vectors = [network.vector for network in self._moved]
         self.optimizer = torch.optim.AdamW(
@@ -78,6 +80,10 @@ class PhaseRunner:
             torch.nn.utils.clip_grad_norm_([network.vector for network in self._moved], self._clip_norm)
         self.optimizer.step()
         self._losses.append((step, Loss(loss.total.detach(), loss.terms)))
+
+    def scale_learning_rate(self, factor: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate * factor
 
     def forget(self) -> None:
         """The optimizer as it was before its first step."""
@@ -123,26 +129,46 @@ class Trainer:
                 raise UserError(f"optimizer.phases: {name!r} is no phase of this model{nearest(name, known)}")
         self._networks = list(networks.values())
         self._phases = [PhaseRunner(phase, networks, experiment) for phase in phases]
-        self.epoch, self.train_seconds, self.row = 0, 0.0, Row()
+        self.epoch, self.step, self.train_seconds, self.row = 0, 0, 0.0, Row()
+        self.meter = Meter(experiment, batches.steps_per_epoch)
+        self._started: float | None = None  # this epoch, on a clock that stands still while pictures are drawn
         self.before_anew: Callable[[], None] = lambda: None  # called where a level of a growing model ends
 
     @property
-    def step(self) -> int:
-        return self.epoch * self._batches.steps_per_epoch
+    def finished(self) -> bool:
+        return self.meter.is_spent(self.step)
 
     def train_epoch(self) -> Row:
-        """Trains one epoch and returns its row."""
-        started = time.perf_counter()
-        for step in range(self.step, self.step + self._batches.steps_per_epoch):
-            self._train_step(step)
+        """Trains one epoch, or what the budget leaves of it, and returns its row."""
+        self._started = time.perf_counter()
+        for step in range(self.step, (self.epoch + 1) * self._batches.steps_per_epoch):
+            self.train_step(step)
+            self.step = step + 1
+            if self.finished:
+                break
+        row = self.end_epoch()
+        self.epoch += 1
+        self.train_seconds, self._started = self._clock(), None
+        self.meter.read(self.train_seconds, self.distributed)
+        return self._progress() | row
+
+    def _clock(self) -> float:
+        """Seconds of training so far."""
+        return self.train_seconds + (0.0 if self._started is None else time.perf_counter() - self._started)
+
+    def end_epoch(self) -> Row:
+        """Means over the steps since it was called last. Waits for the device."""
         row: Row = {}
         for phase in self._phases:
             row |= phase.end_epoch(self.distributed)
         if not all(network.vector.isfinite().all() for network in self._networks):
             raise Fault(f"a weight is not finite after epoch {self.epoch + 1}; lower optimizer.learning_rate")
-        self.epoch += 1
-        self.train_seconds += time.perf_counter() - started
-        return self._progress() | row
+        return row
+
+    def scale_learning_rates(self, factor: float) -> None:
+        """Of all phases, from the next step on: `factor` times what the experiment says."""
+        for phase in self._phases:
+            phase.scale_learning_rate(factor)
 
     def untrained_row(self) -> Row:
         return self._progress()
@@ -150,12 +176,14 @@ class Trainer:
     def _progress(self) -> Row:
         return {"epoch": self.epoch, "step": self.step, "train_seconds": round(self.train_seconds, 3)}
 
-    def _train_step(self, step: int) -> None:
+    def train_step(self, step: int) -> None:
         experiment, place = self.experiment, self.distributed
-        steps_per_epoch = self._batches.steps_per_epoch
-        progress = Progress(step, experiment.epochs * steps_per_epoch, steps_per_epoch)
+        progress = self.meter.tell(step)
         if self.model.begins_anew(progress):
+            paused = time.perf_counter()
             self.before_anew()
+            if self._started is not None:
+                self._started += time.perf_counter() - paused
             for runner in self._phases:
                 runner.forget()
         self.model.set_progress(progress)
@@ -169,6 +197,7 @@ class Trainer:
                 loss = runner.phase.loss
                 runner.update(step, lambda: loss(batch, noise), place)  # noqa: B023  called before the next turn
         self.ema.update(step + 1)
+        self.meter.read(self._clock(), place)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.experiment.precision == "float32":
@@ -178,7 +207,9 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         return {
             "epoch": self.epoch,
+            "step": self.step,
             "train_seconds": self.train_seconds,
+            "meter": self.meter.state(),
             "row": self.row,
             "model": self.model.state_dict(),
             "ema": self.ema.evaluated().state_dict(),
@@ -187,6 +218,8 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.epoch, self.train_seconds, self.row = state["epoch"], state["train_seconds"], state["row"]
+        self.step = state.get("step", self.epoch * self._batches.steps_per_epoch)  # older ones end with an epoch
+        self.meter.restore(state.get("meter", self.meter.state()))
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
         for runner in self._phases:
@@ -215,20 +248,22 @@ def train(
     *,
     judge: Judge | None,
     report: Callable[[Row], bool],
+    saved: Callable[[], None] = lambda: None,
     distributed: Distributed,
 ) -> Outcome:
-    """Trains to the last epoch, going on from the run's checkpoint where there is one.
+    """Trains until the budget is spent, going on from the run's checkpoint where there is one.
 
-    Every `evaluate_every` epochs, and at the last, rank 0 evaluates on the validation split, saves what is due and
-    calls `report(row)`, which returns False to stop the run. Raises `Fault` for a loss that is not finite.
+    Every `evaluate_every` epochs, and at the end, rank 0 evaluates on the validation split, saves what is due and
+    calls `report(row)`, which returns False to stop the run, and `saved()` after each checkpoint. Raises `Fault` for a
+    loss that is not finite.
     """
     trainer = make_trainer(experiment, data, distributed)
-    if run.checkpoint_path.exists():
-        trainer.restore(checkpoint.read(run.checkpoint_path, distributed.device)[0])
+    if (state := checkpoint.latest(run.checkpoint_path, distributed.device)) is not None:
+        trainer.restore(state)
     if distributed.rank > 0:
         return _train(trainer, lambda row: None, lambda row: True)
     with RunLog(run, epoch=trainer.epoch) as log:
-        evaluator = Evaluator(trainer, run, log, judge, data)
+        evaluator = Evaluator(trainer, run, log, judge, data, saved)
         return _train(trainer, evaluator, report)
 
 
@@ -236,27 +271,35 @@ def _train(trainer: Trainer, evaluate: Callable[[Row], None], report: Callable[[
     experiment = trainer.experiment
     if trainer.epoch == 0:
         evaluate(trainer.untrained_row())
-    elif trainer.epoch == experiment.epochs:
+    elif trainer.finished:
         trainer.distributed.agree(report(trainer.row))  # finished before: whoever asks again is told again
-    while trainer.epoch < experiment.epochs:
+    while not trainer.finished:
         row = trainer.train_epoch()
         evaluate(row)
-        due = is_due(trainer.epoch, experiment.evaluate_every, experiment.epochs)
+        due = is_due(trainer, experiment.evaluate_every)
         if due and not trainer.distributed.agree(report(row)):
-            return Outcome(trainer.row, stopped=trainer.epoch < experiment.epochs)
+            return Outcome(trainer.row, stopped=not trainer.finished)
     return Outcome(trainer.row, stopped=False)
 
 
-def is_due(epoch: int, every: int, last: int) -> bool:
-    return epoch % every == 0 or epoch == last
+def is_due(trainer: Trainer, every: int) -> bool:
+    return trainer.epoch % every == 0 or trainer.finished
 
 
 class Evaluator:
     """After an epoch, on rank 0: scores on the validation split, rows, grids and checkpoints."""
 
-    def __init__(self, trainer: Trainer, run: Run, log: RunLog, judge: Judge | None, data: TrainingData) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        run: Run,
+        log: RunLog,
+        judge: Judge | None,
+        data: TrainingData,
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
         self._trainer, self._run, self._log, self._judge = trainer, run, log, judge
-        self._data = data
+        self._data, self._saved = data, saved
         trainer.before_anew = self.show_level
 
     @torch.no_grad()
@@ -273,16 +316,17 @@ class Evaluator:
         """Adds the scores to `row` where they are due. The checkpoint comes last: what it holds has been logged."""
         trainer, experiment = self._trainer, self._trainer.experiment
         epoch = trainer.epoch
-        if is_due(epoch, experiment.evaluate_every, experiment.epochs):
+        if is_due(trainer, experiment.evaluate_every):
             model, device, seed = trainer.ema.evaluated(), trainer.distributed.device, experiment.seed
             name = samplers_of(experiment.sampled_from, model, experiment.model.name)[0]
             sampler = make_sampler(name, model, self._data.train, seed=seed, device=device)
             if self._judge is not None:
-                scores = self._judge.score(model, seed=seed, device=device, sampler=sampler)
+                scores = self._judge.score(model, seed=seed, device=device, sampler=sampler, failed={})
                 row |= {f"validation/{name}": value for name, value in scores.items()}
             shown = pictures.Shown(model, self._data.validation, device, sampler)
             self._log.pictures(pictures.draw_all(shown), epoch)
             trainer.row = row
         self._log.row(row)
-        if epoch and is_due(epoch, experiment.checkpoint_every, experiment.epochs):
+        if epoch and is_due(trainer, experiment.checkpoint_every):
             checkpoint.save(self._run.checkpoint_path, trainer.state(), self._data.spec)
+            self._saved()

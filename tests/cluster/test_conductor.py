@@ -15,6 +15,7 @@ from genray.cluster import folder
 from genray.cluster.conductor import Conductor
 from genray.cluster.study import Job
 from genray.errors import UserError
+from genray.report.search import epochs_of
 from genray.runs import create_run, open_run
 from genray.space import Sweep
 
@@ -45,6 +46,7 @@ def play(
     ends: float = math.inf,
     resume: bool = False,
     faulty: tuple[str, ...] = (),
+    pace: Callable[[Job], float] = lambda job: 1.0,  # seconds an epoch
 ) -> list[str]:
     """Plays a sweep, all lanes at the same pace, until `ends` rows were told. Returns runs in their order."""
     order: list[str] = []
@@ -68,10 +70,10 @@ def play(
             if job.run in faulty:
                 conductor.fail(job.run, "the loss is not finite")
                 continue
-            row = {"epoch": epoch, "validation/frechet": score(job, epoch), "train_seconds": float(epoch)}
+            row = {"epoch": epoch, "validation/frechet": score(job, epoch), "train_seconds": epoch * pace(job)}
             if not conductor.report(job.run, row):
                 continue
-            if epoch < sweep.epochs:
+            if job.experiment.share_done(row) < 1:
                 live.append((job, epoch + 1))
                 continue
             if job.finalist:
@@ -144,11 +146,11 @@ def test_what_asha_stops_is_what_optuna_itself_would_stop(tmp_path: Path, reduct
     play(sweep, tmp_path / "out", lambda job, epoch: table(int(job.name[-4:]), epoch) if not job.finalist else 0.0)
 
     def objective(trial: optuna.Trial) -> float:
-        for epoch in range(1, sweep.epochs):
+        for epoch in range(1, sweep.most_resource):
             trial.report(table(trial.number, epoch), epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned
-        return table(trial.number, sweep.epochs)
+        return table(trial.number, sweep.most_resource)
 
     reference = optuna.create_study(pruner=optuna.pruners.SuccessiveHalvingPruner(1, reduction))
     reference.optimize(objective, n_trials=20)
@@ -159,6 +161,50 @@ def test_what_asha_stops_is_what_optuna_itself_would_stop(tmp_path: Path, reduct
         trial.last_step for trial in reference.trials if trial.state == TrialState.PRUNED
     ]
     assert all("stopped at epoch" in t.user_attrs["reason"] for t in ours if t.state == TrialState.PRUNED)
+
+
+def test_with_seconds_for_a_budget_rungs_are_shares_of_them(tmp_path: Path) -> None:
+    """Every second trial takes twice as long for an epoch: its first is 10 % of the budget, of the others 5 %."""
+
+    def pace(number: int) -> int:
+        return 1 + number % 2
+
+    def table(number: int, percent: int) -> float:
+        return ((number * 7 + 3) % 11) / percent + number % 3
+
+    budget = {"dataset": "digits", "budget": {"seconds": 20}, "evaluate_every": 1}
+    sweep = Sweep.parse(
+        TREE
+        | {"experiment": budget, "models": ["vae"], "trials": 20, "optuna": {"sampler": "random"}}
+        | {"scheduler": {"asha": {"grace_percent": 10, "reduction": 2}}}
+    )
+
+    def number_of(job: Job) -> int:
+        return 0 if job.finalist else int(job.name[-4:])
+
+    def score(job: Job, epoch: int) -> float:
+        return table(number_of(job), 5 * epoch * pace(number_of(job)))
+
+    play(sweep, tmp_path / "out", score, pace=lambda job: pace(number_of(job)))
+
+    def objective(trial: optuna.Trial) -> float:
+        for percent in range(5 * pace(trial.number), 100, 5 * pace(trial.number)):
+            trial.report(table(trial.number, percent), percent)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return table(trial.number, 100)
+
+    reference = optuna.create_study(pruner=optuna.pruners.SuccessiveHalvingPruner(10, 2))
+    reference.optimize(objective, n_trials=20)
+    ours = trials(tmp_path / "out")
+    assert [trial.state for trial in ours] == [trial.state for trial in reference.trials]
+    stopped = [trial for trial in ours if trial.state == TrialState.PRUNED]
+    assert stopped
+    for trial in stopped:
+        percent = reference.trials[trial.number].last_step
+        assert trial.last_step == percent
+        assert epochs_of(trial) == percent // (5 * pace(trial.number))
+        assert f"{percent} % of 20 s of training" in trial.user_attrs["reason"]
 
 
 def test_a_model_whose_trials_all_fail_has_no_finalists_and_the_others_go_on(tmp_path: Path) -> None:

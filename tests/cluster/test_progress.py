@@ -6,6 +6,7 @@ from rich.console import Console
 
 from genray.cluster.conductor import Status
 from genray.cluster.progress import Progress
+from genray.cluster.view import View
 
 VAE = Status("vae", 8, 3, 2, 1, 1, 5, 0, 0, 12.3456, "")
 GAN = Status(
@@ -41,7 +42,8 @@ def test_plain_lines_say_what_each_model_has_done() -> None:
 
 
 def test_a_line_is_written_when_something_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genray.cluster.progress.PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr("genray.cluster.view.PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr("genray.cluster.progress.TICK_S", 0.0)
     stream, played = io.StringIO(), Played()
     with Progress(stream) as progress:
         progress.begin(played, "frechet")  # type: ignore[arg-type]
@@ -54,9 +56,8 @@ def test_a_line_is_written_when_something_has_changed(monkeypatch: pytest.Monkey
 
 def test_on_a_terminal_it_is_a_table_of_all_models() -> None:
     stream = io.StringIO()
-    progress = Progress()
-    progress._console = Console(file=stream, force_terminal=True, width=120)
-    with progress:
+    console = Console(file=stream, force_terminal=True, width=120)
+    with Progress(view=View(console=console)) as progress:
         progress.begin(Played(), "frechet")  # type: ignore[arg-type]
     shown = stream.getvalue()
     for words in ("best frechet", "6/8", "12.3", "0/5", "about 1 min 15 s left", "no trial was completed"):

@@ -1,8 +1,11 @@
-from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from genray.config import Experiment, Resources
+
+if TYPE_CHECKING:
+    from genray.cluster.capacity import Growth
 
 pytestmark = pytest.mark.ray  # imports it
 
@@ -21,7 +24,7 @@ pytestmark = pytest.mark.ray  # imports it
     ],
 )
 def test_room_for_counts_whole_runs(cpu: float, gpu: float, node: dict[str, float], rooms: int) -> None:
-    from genray.cluster.resources import room_for
+    from genray.cluster.capacity import room_for
 
     assert room_for({"CPU": cpu, "GPU": gpu}, node) == rooms
 
@@ -36,12 +39,10 @@ def test_an_address_where_no_cluster_answers_is_refused_in_one_line() -> None:
 
 
 class Cluster:
-    """Stands in for ray: two machines of 8 CPUs and 2 GPUs, whose configuration lets it grow to `limits`."""
+    """Stands in for ray: two machines of 8 CPUs and 2 GPUs."""
 
-    def __init__(self, free_gpus: float, limits: dict[str, int] | None = None, memory: float = 64e9) -> None:
+    def __init__(self, free_gpus: float, memory: float = 64e9) -> None:
         self._free_gpus, self._memory = free_gpus, memory
-        growth = SimpleNamespace(get_max_resources_from_cluster_config=lambda: limits)
-        self._private = SimpleNamespace(state=SimpleNamespace(state=growth))
 
     def nodes(self) -> list[dict[str, object]]:
         return [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": self._memory}}] * 2
@@ -69,14 +70,14 @@ def test_lanes_fill_the_cluster(
 ) -> None:
     from genray.cluster import resources
 
-    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4))
+    connect(monkeypatch, Cluster(free_gpus=4))
     assert resources.count_lanes(experiment(workers, cpu, gpu), wanted) == lanes
 
 
 def test_lanes_that_memory_is_too_small_for_are_left_out_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     from genray.cluster import resources
 
-    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4, memory=3e9))
+    connect(monkeypatch, Cluster(free_gpus=4, memory=3e9))
     assert resources.count_lanes(experiment(workers=1, cpu=1, gpu=0), None) == 4
     assert resources.count_lanes(experiment(workers=1, cpu=1, gpu=0), 6) == 6
 
@@ -85,11 +86,33 @@ def test_what_no_machine_can_hold_is_refused_unless_the_cluster_can_grow(monkeyp
     from genray.cluster import resources
     from genray.errors import UserError
 
-    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4))
-    with pytest.raises(UserError, match=r"5 x .1 CPU and 1 GPU., and Ray has 16 CPU, 4 GPU on 2 machines"):
+    connect(monkeypatch, Cluster(free_gpus=4))
+    with pytest.raises(UserError, match=r"5 x .1 CPU and 1 GPU., and Ray has 16 CPU, 4 GPU on 2 machines; lower"):
         resources.count_lanes(experiment(workers=5, cpu=1, gpu=1), None)
-    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4, limits={"CPU": 64, "GPU": 8}))
+    connect(monkeypatch, Cluster(free_gpus=0), autoscaler_of({"CPU": 8, "GPU": 2}, most=4))
     assert resources.count_lanes(experiment(workers=5, cpu=1, gpu=1), None) == 1
+    with pytest.raises(UserError, match=r"on 2 machines, where its autoscaler starts at most 4 more .4 w of 8 CPU and"):
+        resources.count_lanes(experiment(workers=10, cpu=1, gpu=1), None)
+
+
+def test_lanes_are_those_of_the_size_that_the_cluster_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    from genray.cluster import resources
+
+    connect(monkeypatch, Cluster(free_gpus=4), autoscaler_of({"CPU": 8, "GPU": 2}, most=4))
+    assert resources.count_lanes(experiment(workers=1, cpu=1, gpu=1), None) == 8
+    assert resources.count_lanes(experiment(workers=1, cpu=1, gpu=1), 5) == 5
+    connect(monkeypatch, Cluster(free_gpus=4), autoscaler_of({"CPU": 8, "GPU": 2, "memory": 3e9}, most=4))
+    assert resources.count_lanes(experiment(workers=1, cpu=1, gpu=0), None) == 16  # the two that are there have more
+
+
+def test_where_the_limits_are_unknown_the_cluster_grows_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    from genray.cluster import resources
+    from genray.cluster.autoscaler import UNKNOWN
+
+    connect(monkeypatch, Cluster(free_gpus=4), UNKNOWN)
+    assert resources.count_lanes(experiment(workers=1, cpu=1, gpu=0), None) == 32
+    assert resources.count_lanes(experiment(workers=1, cpu=1, gpu=0), 100) == 100
+    assert resources.count_lanes(experiment(workers=1, cpu=9, gpu=0), None) == 1
 
 
 @pytest.mark.parametrize(
@@ -100,7 +123,7 @@ def test_a_worker_takes_a_gpu_where_there_is_one_for_each(
 ) -> None:
     from genray.cluster import resources
 
-    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=4))
+    connect(monkeypatch, Cluster(free_gpus=4))
     assert resources.gpu_of(Resources(gpu=asked), workers) == gpus
 
 
@@ -108,7 +131,7 @@ def test_gpus_that_others_hold_are_not_waited_for(monkeypatch: pytest.MonkeyPatc
     from genray.cluster import resources
     from genray.errors import UserError
 
-    monkeypatch.setattr(resources, "ray", Cluster(free_gpus=0))
+    connect(monkeypatch, Cluster(free_gpus=0))
     with pytest.raises(UserError, match="no GPU is free of the 4 there"):
         resources.count_lanes(experiment(workers=1, cpu=1, gpu=0.5), None)
 
@@ -127,6 +150,19 @@ def test_a_cluster_of_another_version_is_refused_in_one_line(monkeypatch: pytest
     ):
         pass
     assert "\n" not in str(error.value)
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, growth: "Growth | None" = None) -> None:
+    from genray.cluster import resources
+
+    monkeypatch.setattr(resources, "ray", cluster)
+    monkeypatch.setattr(resources.autoscaler, "growth", lambda: growth)
+
+
+def autoscaler_of(resources: dict[str, float], most: int) -> "Growth":
+    from genray.cluster.capacity import Growth, NodeType
+
+    return Growth((NodeType("w", resources, 0, most),), most)
 
 
 def experiment(workers: int, cpu: float, gpu: float) -> Experiment:

@@ -131,6 +131,28 @@ def test_a_process_that_dies_is_replaced_and_its_run_goes_on(tmp_path: Path, max
         assert "process died once" in trial.user_attrs["reason"]
 
 
+def test_a_run_that_hangs_is_ended_and_says_so(tmp_path: Path) -> None:
+    """It reads its checkpoint, as after a death, from a pipe that nobody writes to: a disk that does not answer."""
+    out = tmp_path / "out"
+    run = out / "vae" / "trial_0000"
+    checkpoint = run / "checkpoint" / "state.pt"
+
+    def kill_and_block() -> None:
+        kill_the_trial_of(run, after_rows=10)
+        checkpoint.unlink()
+        os.mkfifo(checkpoint)
+
+    change = {"models": ["vae"], "trials": 1, "experiment": LONG, "lanes": 1, "trial_timeout_s": 8.0}
+    killer = threading.Thread(target=kill_and_block)
+    killer.start()
+    with pytest.raises(UserError, match="vae"):
+        sweep(Sweep.parse(TREE | change), out=out)
+    killer.join()
+    [trial] = trials(out)
+    assert trial.state == TrialState.FAIL
+    assert "died 2 times, the last time: it gave no row in trial_timeout_s=8" in trial.user_attrs["reason"]
+
+
 def test_two_workers_train_as_one_does(tmp_path: Path, digits: Dataset) -> None:
     tree = TREE | {
         "models": ["vae"],
@@ -180,7 +202,8 @@ def test_ctrl_c_and_a_kill_leave_no_process_and_the_sweep_goes_on(tmp_path: Path
         started = psutil.Process(driver.pid).children(recursive=True)
         os.kill(driver.pid, number)
         said = driver.communicate(timeout=60)[0]
-        wait_until(lambda: not any(process.is_running() for process in started))
+        # after a SIGKILL two agents of Ray's try for about 70 s to tell the dead head that they end
+        wait_until(lambda: not any(process.is_running() for process in started), within_s=180)
         return said
 
     driver = begin()

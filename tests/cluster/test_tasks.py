@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ def test_all_parts_are_done_and_the_answer_is_made_of_them(tmp_path: Path, monke
     assert found["cost"]["parts"] == 12
 
 
+def test_a_part_that_asks_for_a_gpu_is_done_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.install(monkeypatch, Squares(*(replace(part, gpu=1.0) for part in squares(2, 3))))
+    assert ask("squares", out=tmp_path / "out")["data"] == {"squares": {"of-2": 4, "of-3": 9}}
+
+
 def test_resume_does_only_what_is_missing_or_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     fakes.install(monkeypatch, Squares(*squares(1, 2, 3)))
@@ -77,7 +85,9 @@ def test_parts_that_keep_failing_are_told_after_the_others_are_done(
         ask("squares", out=out)
     assert "dead: " in str(error.value)
     assert modified(out).keys() == {"of-4.json", "of-5.json"}
-    assert not (out / "study.json").exists()
+    said = json.loads((out / "study.json").read_text())
+    assert said["data"]["squares"] == {"of-4": 16, "of-5": 25}
+    assert said["not_reached"] == {"of-3": "not begun", "dead": "not begun"}
     fakes.install(monkeypatch, Squares(*bad, *squares(4, 5)))
     assert ask("squares", out=out, resume=True)["data"]["squares"] == {"of-3": 9, "of-4": 16, "of-5": 25}
 
@@ -92,6 +102,33 @@ def test_wrong_input_found_by_a_part_is_the_users(tmp_path: Path, monkeypatch: p
     fakes.install(monkeypatch, Squares(Part("lacking", fakes.lack, {"what": "MNIST"})))
     with pytest.raises(UserError, match=r"^MNIST is not there; download it$"):
         ask("squares", out=tmp_path / "out")
+
+
+def test_a_part_whose_process_dies_goes_on_from_what_it_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    climb = Part("climb", fakes.climb, {"steps": 6, "deaths": str(tmp_path / "died")})
+    fakes.install(monkeypatch, Squares(climb, *squares(2)))
+    assert ask("squares", out=out)["data"]["squares"] == {"climb": 36, "of-2": 4}
+    assert json.loads((out / "parts" / "climb.json").read_text())["outcome"]["own"] == [3, 4, 5, 6]
+    assert modified(out).keys() == {"climb.json", "of-2.json"}
+
+
+def test_after_its_minutes_a_study_answers_from_what_there_is_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, steps = tmp_path / "out", 80
+    climb = Part("climb", fakes.climb, {"steps": steps, "seconds": 0.5})
+    fakes.install(monkeypatch, Squares(*squares(2), climb))
+    found = ask("squares", out=out, minutes=0.4)
+    assert found["data"]["squares"] == {"of-2": 4}
+    reached = found["not_reached"]["climb"]
+    assert reached.startswith("step ")
+    assert f"1 of 2 parts done; climb is at {reached}" in (out / "index.html").read_text()
+    found = ask("squares", out=out, resume=True)
+    assert found["data"]["squares"] == {"of-2": 4, "climb": steps * steps}
+    assert found["not_reached"] == {}
+    own = json.loads((out / "parts" / "climb.json").read_text())["outcome"]["own"]
+    assert own == list(range(int(reached.split()[1]) + 1, steps + 1))
 
 
 PROGRAM = """

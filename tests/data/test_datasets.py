@@ -64,7 +64,8 @@ def test_descriptions_are_true(digits: Dataset) -> None:
     assert described["digits"].shape == digits.spec.shape
     assert described["digits"].sizes == tuple(map(len, (digits.train, digits.validation, digits.test)))
     assert described["digits"].is_present
-    assert datasets.names() == ["digits", "mnist", "fashion_mnist", "kmnist", "cifar10"]
+    photographs = ["fashion_mnist", "kmnist", "cifar10"]
+    assert datasets.names() == ["digits", "mnist", *photographs, "stacked_digits", "stacked_mnist"]
 
 
 def test_image_size_resizes(digits: Dataset) -> None:

@@ -8,7 +8,9 @@ from genray.config import ModelConfig
 from genray.data.spec import DataSpec, Split
 from genray.metrics.base import Context, FeatureSet
 from genray.models.base import Batch, GenerativeModel
+from genray.nn.estimators import Function
 from genray.nn.noise import Noise
+from genray.nn.posteriors import DiagonalGaussian
 
 
 def features(array: np.ndarray, probabilities: np.ndarray | None = None) -> FeatureSet:
@@ -19,7 +21,9 @@ def features(array: np.ndarray, probabilities: np.ndarray | None = None) -> Feat
 
 def context(real: np.ndarray, fake: np.ndarray, *, seed: int = 0, **parts: object) -> Context:
     split = Split(np.zeros((len(real), 1, 8, 8), np.uint8))
-    given = {"split": split, "model": None, "device": torch.device("cpu"), "extractor": None} | parts
+    samples = Split(np.zeros((len(fake), 1, 8, 8), np.uint8))
+    given = {"split": split, "samples": samples, "model": None, "device": torch.device("cpu"), "extractor": None}
+    given |= parts
     return Context(real=features(real), fake=features(fake), seed=seed, **given)
 
 
@@ -28,6 +32,7 @@ class Replay(GenerativeModel):
 
     Config = ModelConfig
     takes_labels, completes, each_shows_class = True, True, True
+    latent = 2
 
     def __init__(self, images: np.ndarray, value: float = 0.0) -> None:
         torch.nn.Module.__init__(self)
@@ -47,6 +52,18 @@ class Replay(GenerativeModel):
 
     def elbo_nats(self, images: Tensor, noise: Noise) -> Tensor:
         return images.flatten(1).sum(1) + noise.normal(len(images)) * 0
+
+    def seen(self, images: Tensor, noise: Noise) -> Tensor:
+        return images
+
+    def posterior(self, images: Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian(torch.zeros(len(images), 2), torch.zeros(len(images), 2))
+
+    def log_likelihood(self, images: Tensor) -> Function:
+        return lambda z: images.flatten(1).mean(1) - 0.5 * z.square().sum(-1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return torch.tanh(codes.sum(1))[:, None, None, None].expand(-1, *self.images.shape[1:])
 
     def conditional_elbo_nats(self, batch: Batch, noise: Noise, given: int = 0) -> Tensor:
         return self.elbo_nats(batch["image"], noise) + batch["label"]

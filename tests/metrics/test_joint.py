@@ -1,6 +1,7 @@
 """Joint bounds and coherence, on models whose every value is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,8 +91,8 @@ def test_where_a_view_alone_shows_no_class_there_is_no_joint_coherence() -> None
 def test_the_floor_is_how_often_the_classifier_is_right() -> None:
     probabilities = np.eye(10)[np.where(np.arange(N) < 300, (LABELS + 1) % 10, LABELS)]
     x = np.zeros((N, 2))
-    parts = Split(IMAGES, LABELS), None, 0, torch.device("cpu"), Bright()
-    values = coherence.compute(Context(features(x, probabilities), features(x), *parts))
+    given = context(x, x, split=Split(IMAGES, LABELS), extractor=Bright())
+    values = coherence.compute(replace(given, real=features(x, probabilities)))
     assert values == dict.fromkeys(coherence.SCORES, pytest.approx(0.8))
 
 

@@ -11,6 +11,7 @@ from genray.errors import UserError
 from genray.models.base import GenerativeModel, Progress
 from genray.models.vae import Model, VAEConfig
 from genray.nn.noise import Noise
+from tests import linear_gaussian
 from tests.models.steps import DIGITS, Steps, digit_batch, make
 
 GRID = torch.linspace(-12, 12, 8001)
@@ -151,3 +152,76 @@ def test_names_its_own_config() -> None:
     model: type[GenerativeModel] = Model
     assert issubclass(model.Config, ModelConfig)
     assert model.Config().name == "vae"
+
+
+def test_importance_loss_is_the_mean_weight_and_its_gradient_that_of_finite_differences() -> None:
+    """The same noise on both sides of a difference: the gradient passes through draws and densities alike."""
+    model = make("vae", hidden=8, latent=2, importance_samples=5).double()
+    batch = {"image": digit_batch(4)["image"].double()}
+    loss = model.phases()[0].loss
+
+    def at(shift: float) -> float:
+        with torch.no_grad():
+            bias[0] += shift
+            value = loss(batch, Noise(0)).total.item()
+            bias[0] -= shift
+        return value
+
+    for bias in (model.encoder.head.bias, model.decoder.hidden[0].bias):
+        (gradient,) = torch.autograd.grad(loss(batch, Noise(0)).total, bias)
+        assert gradient[0].item() == pytest.approx((at(1e-3) - at(-1e-3)) / 2e-3, rel=1e-4)
+    z = model.posterior(batch["image"]).rsample(5, Noise(0))
+    q, log_p = model.posterior(batch["image"]), model.log_likelihood(batch["image"])(z)
+    prior = Normal(0.0, 1.0).log_prob(z).sum(-1)
+    density = Normal(q.mu, (0.5 * q.logvar).exp()).log_prob(z).sum(-1)
+    expected = -(log_p + prior - density).exp().mean(0).log().mean()
+    assert at(0.0) == pytest.approx(expected.item())
+
+
+def test_the_loss_of_more_importance_samples_lies_nearer_to_the_exact_likelihood() -> None:
+    """Of a linear-Gaussian VAE: above −ln p(x), and lower with each further sample."""
+    images = linear_gaussian.images(300)
+    exact = -linear_gaussian.exact_log_density(images).mean()
+    losses = [
+        torch.stack(
+            [linear_gaussian.made(importance_samples=k).loss({"image": images}, Noise(i)).total for i in range(50)]
+        )
+        for k in (1, 2, 10, 100)
+    ]
+    means = [loss.mean().item() for loss in losses]
+    assert means == sorted(means, reverse=True)
+    assert exact < means[-1] < exact + 0.02
+    assert means[0] > exact + 0.1
+
+
+def test_binarized_pixels_are_drawn_anew_at_each_step_and_their_likelihood_is_a_probability() -> None:
+    model, images = make("vae", hidden=8, binarized=True), digit_batch(8)["image"]
+    seen = [model.seen(images, Noise(k)) for k in range(200)]
+    assert all(set(x.unique().tolist()) == {-1.0, 1.0} for x in seen)
+    mean = torch.stack(seen).mean(0)
+    assert (mean - images).abs().max() < 4.5 / 200**0.5
+    assert (mean[images == -1] == -1).all()
+    assert model.loss({"image": images}, Noise(0)).total != model.loss({"image": images}, Noise(1)).total
+    assert torch.equal(make("vae").seen(images, Noise(0)), images)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"estimator": "leave_one_out"},
+        {"kl_term": "sampled"},
+        {"kl_weight": 0.5},
+        {"kl_warmup_epochs": 3},
+        {"num_draws": 2},
+    ],
+)
+def test_importance_samples_refuse_what_is_of_the_elbo(wrong: dict[str, object]) -> None:
+    [key] = wrong
+    with pytest.raises(UserError, match=rf"importance_samples=5 .*got {key}=.*; leave {key} out"):
+        VAEConfig.parse({"importance_samples": 5, **wrong})
+    VAEConfig.parse({"importance_samples": 1, **wrong})
+
+
+def test_binarized_grey_of_a_gaussian_is_refused() -> None:
+    with pytest.raises(UserError, match="binarized pixels are 0 or 1, got likelihood='gaussian'; set likelihood to"):
+        VAEConfig.parse({"binarized": True, "likelihood": "gaussian"})

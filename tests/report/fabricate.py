@@ -24,6 +24,13 @@ from genray.images import grid
 
 MODELS = ("vae", "gan", "vae_gan", "aae")
 LEVEL = {"vae": 14.0, "gan": 6.2, "vae_gan": 6.6, "aae": 11.0}  # the Fréchet distance that each ends near
+COST = {
+    "vae": (23_000, 2.4),
+    "gan": (41_000, 7.2),
+    "vae_gan": (64_000, 8.4),
+    "aae": (48_000, 6.8),
+}  # parameters, seconds
+EPOCHS_SHOWN = (0, 10, 20, 30, 40)
 FLOOR = {
     "frechet": {"mean": 1.1, "ci95": 0.08, "values": [1.0, 1.1, 1.2, 1.1, 1.1]},
     "kernel": {"mean": 0.0004, "ci95": 0.0003, "values": [0.0004] * 5},
@@ -116,14 +123,15 @@ def write_run(
 
 
 def write_result(path: Path, experiment: Experiment, values: Mapping[str, float], changes: Mapping[str, Any]) -> None:
+    num_parameters, train_seconds = COST[experiment.model.name]
     content = {
         "experiment": experiment.plain(),
         "split": "test",
         "sampled_from": "prior",
         "num_samples": 360,
         "metrics": dict(values),
-        "num_parameters": 41_234,
-        "train_seconds": 8.4,
+        "num_parameters": num_parameters,
+        "train_seconds": train_seconds,
         "test_reads": 1,
         "dataset": experiment.dataset,
         "fingerprint": "0123456789abcdef",
@@ -138,31 +146,35 @@ def write_result(path: Path, experiment: Experiment, values: Mapping[str, float]
 
 
 def write_pictures(path: Path, model: str) -> None:
+    (path / "frames").mkdir()
     for name, content in pictures(model).items():
         (path / name).write_bytes(content)
 
 
 @cache
 def pictures(model: str) -> dict[str, bytes]:
-    """PNG files: real digits, and the same with noise in the place of samples."""
+    """PNG files: real digits, and the same with noise in the place of samples, more of it the earlier the epoch."""
     rng = np.random.default_rng(0)
     digits = (load_digits().images[:, None] * 15.9).astype(np.uint8)
     real = digits[:64]
     noise = rng.normal(0, 4 * LEVEL.get(model, 10.0), real.shape)
     samples = np.clip(digits[rng.integers(64, 1700, 64)] + noise, 0, 255).astype(np.uint8)
     made = {"real.png": real, "samples.png": samples}
+    for epoch in EPOCHS_SHOWN:
+        earlier = np.clip(samples + 20 * (40 - epoch) * rng.normal(0, 0.2, real.shape), 0, 255).astype(np.uint8)
+        made[f"frames/{epoch:05d}.webp"] = earlier
     if model != "gan":
         blurred = np.clip(real[:16] + noise[:16] / 2, 0, 255).astype(np.uint8)
         rows = [real[:8], blurred[:8], real[8:16], blurred[8:]]
         made["reconstructions.png"] = np.concatenate(rows)
         made["interpolation.png"] = blurred
         made["codes.png"] = blurred[:, :, :1, :1].repeat(40, axis=2).repeat(40, axis=3)
-    return {name: png(images) for name, images in made.items()}
+    return {name: encoded(images, name.rpartition(".")[2]) for name, images in made.items()}
 
 
-def png(images: np.ndarray) -> bytes:
+def encoded(images: np.ndarray, kind: str) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(grid(images, columns=8)[:, :, 0]).save(buffer, format="PNG")
+    Image.fromarray(grid(images, columns=8)[:, :, 0]).save(buffer, format=kind)
     return buffer.getvalue()
 
 
@@ -193,11 +205,13 @@ def write_search(folder: Path, model: str, *, trials: int = 8, fail: str | None 
             study.tell(trial, worth)
 
 
-def write_sweep(folder: Path, *, models: tuple[str, ...] = MODELS, seeds: int = 5, **changes: Any) -> Path:
+def write_sweep(
+    folder: Path, *, models: tuple[str, ...] = MODELS, seeds: int = 5, trials: int = 8, **changes: Any
+) -> Path:
     folder.mkdir(parents=True)
     (folder / "sweep.yaml").write_text(yaml.safe_dump(SETTINGS | {"models": list(models)} | changes, sort_keys=False))
     for model in models:
-        write_search(folder, model)
+        write_search(folder, model, trials=trials)
         for i in range(seeds):
             rng = np.random.default_rng([i, *model.encode()])
             write_run(folder / model / f"finalist_{i}", model, seed=i + 1, rng=rng)

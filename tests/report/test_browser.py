@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
-from genray.report import compare, comparison
+from genray.report import compare, comparison, words
+from tests.report.fabricate import write_run
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -79,12 +80,16 @@ def test_table_shows_comparison_json(page: Path, browser: Chrome) -> None:
     result = json.loads((page / "comparison.json").read_text())
     script = """return [...document.querySelectorAll("table.scores tr")].map(
         row => [...row.cells].map(cell => cell.innerText.replace(/\\s+/g, " ").trim()))"""
-    _, *lines = browser.execute_script(script)
-    names = comparison.metric_names(result)
+    groups, heads, *lines = browser.execute_script(script)
+    assert groups == ["", "fidelity", "diversity", "likelihood", "conditional", "cost"]
+    names = [name for members in comparison.grouped(result).values() for name in members]
+    assert [head.rstrip(" ↓↑") for head in heads[1:]] == [*map(columns, names), "parameters", "training a run"]
     shown: list[dict[str, Any]] = [*result["rows"], {"label": "real images (floor)", "metrics": result["floor"]}]
     assert [line[0] for line in lines] == [row["label"] for row in shown]
+    assert [line[-2] for line in lines] == [f"{row['num_parameters']:,}" for row in result["rows"]] + ["–"]
+    assert [line[-1] for line in lines] == [words.duration(row["train_seconds"]) for row in result["rows"]] + ["–"]
     for line, row in zip(lines, shown, strict=True):
-        for text, name in zip(line[1:], names, strict=True):
+        for text, name in zip(line[1:-2], names, strict=True):
             if name not in row["metrics"]:
                 assert text == "–"
                 continue
@@ -93,8 +98,14 @@ def test_table_shows_comparison_json(page: Path, browser: Chrome) -> None:
             assert ci95 == pytest.approx(row["metrics"][name]["ci95"], rel=0.06)
 
 
+def columns(name: str) -> str:
+    return f"{words.title(name)} ↑ nats" if name == "elbo" else f"{words.title(name)} {words.unit(name)}".strip()
+
+
 def test_every_picture_is_drawn_and_every_kind_can_be_reached(page: Path, browser: Chrome) -> None:
-    sizes = browser.execute_script("return [...document.images].map(image => [image.naturalWidth, image.clientWidth])")
+    sizes = browser.execute_script(
+        "return [...document.images].filter(i => !i.hidden).map(image => [image.naturalWidth, image.clientWidth])"
+    )
     assert len(sizes) == 1 + 4 + 3 * 3  # real images; samples of four models; three kinds of the three with codes
     assert all(own > 0 and shown > 50 for own, shown in sizes)
     links = browser.execute_script("return [...document.querySelectorAll('nav a')].map(a => a.getAttribute('href'))")
@@ -104,7 +115,8 @@ def test_every_picture_is_drawn_and_every_kind_can_be_reached(page: Path, browse
 def test_figures_have_a_line_for_each_model_and_trial(page: Path, browser: Chrome) -> None:
     count = "return document.querySelectorAll(`[data-figure='${arguments[0]}'] .scatterlayer .trace`).length"
     assert browser.execute_script(count, "curve-frechet") == 2 * 4  # a band and a line for each model
-    assert browser.execute_script(count, "parallel-0-vae") == 7  # of 8 trials, one failed without a score
+    lines = "return document.querySelectorAll(`[data-figure='${arguments[0]}'] .scatterlayer .js-line`).length"
+    assert browser.execute_script(lines, "parallel-0-vae") == 7  # of 8 trials, one failed without a score
 
 
 def test_links_lead_to_run_folders(page: Path, browser: Chrome, sweep: Path) -> None:
@@ -137,6 +149,175 @@ def test_dark_and_light_are_both_readable(page: Path, browser: Chrome) -> None:
         assert (luminance(back) < 0.1) is dark
         assert contrast(back, front) > 7
         assert contrast(back, tick) > 4.5
+
+
+def test_a_heading_sorts_by_its_better_end_then_by_the_other(page: Path, browser: Chrome) -> None:
+    show(browser, page, width=1400)
+    rows = json.loads((page / "comparison.json").read_text())["rows"]
+    by_recall = [row["label"] for row in sorted(rows, key=lambda row: -row["metrics"]["recall"]["mean"])]
+    by_cost = [row["label"] for row in sorted(rows, key=lambda row: row["num_parameters"])]
+    assert sorted_by(browser) == ("Fréchet distance", "ascending")
+    press(browser, "Recall")
+    assert (labels(browser), sorted_by(browser)) == (by_recall, ("Recall", "descending"))
+    press(browser, "Recall")
+    assert (labels(browser), sorted_by(browser)) == (by_recall[::-1], ("Recall", "ascending"))
+    press(browser, "parameters", key="\ue007")  # by the keyboard: Enter
+    assert (labels(browser), sorted_by(browser)) == (by_cost, ("parameters", "ascending"))
+    for _ in range(2):  # rows without a score stay last, whichever end is first
+        press(browser, "ELBO")
+        assert labels(browser)[0] == "vae"
+
+
+def press(browser: Chrome, heading: str, key: str | None = None) -> None:
+    button = browser.find_element("xpath", f"//table[contains(@class, 'scores')]//button[starts-with(., '{heading}')]")
+    if key is None:
+        browser.execute_script("arguments[0].click()", button)
+    else:
+        button.send_keys(key)
+
+
+def labels(browser: Chrome) -> list[str]:
+    """Of the rows that are shown, in their order."""
+    names = "return [...document.querySelectorAll('.scores tbody th')].map(th => th.offsetParent && th.innerText)"
+    return [name for name in browser.execute_script(names) if name]
+
+
+def sorted_by(browser: Chrome) -> tuple[str, str]:
+    [(text, order)] = browser.execute_script(
+        "return [...document.querySelectorAll('.scores th[aria-sort]')].map(th => [th.innerText, th.ariaSort])"
+    )
+    return text.replace("\xa0", " ").rstrip(" ↓↑"), order
+
+
+def test_a_filter_hides_a_model_everywhere(page: Path, browser: Chrome) -> None:
+    show(browser, page, width=1400)
+    draw(browser)
+    before = labels(browser)
+    box = browser.find_element("css selector", "[data-filter=model] input[value=vae]")
+    box.click()
+    assert labels(browser) == [label for label in before if label != "vae"]
+    visible = """return [...document.querySelectorAll(arguments[0])].filter(e => e.offsetParent).length"""
+    assert browser.execute_script(visible, "[data-model=vae]") == 0
+    assert browser.execute_script(visible, "[data-model=vae_gan]") > 5
+    count = "return document.querySelectorAll(`[data-figure='${arguments[0]}'] .scatterlayer .trace`).length"
+    assert browser.execute_script(count, "curve-frechet") == 2 * 3
+    assert browser.execute_script(count, "train_seconds-frechet") == 1 + 3  # the front and three rows
+    assert browser.execute_script(count, "luck-0") == 3
+    box.click()
+    assert labels(browser) == before
+    assert browser.execute_script(count, "curve-frechet") == 2 * 4
+
+
+def test_tables_that_do_not_compare_stand_apart_and_can_be_hidden(browser: Chrome, tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"{d}-{m}", m, dataset=d) for d in ("digits", "mnist") for m in ("vae", "gan")]
+    compare(runs, tmp_path / "out")
+    show(browser, tmp_path / "out", width=390)
+    draw(browser)
+    assert browser.get_log("browser") == []
+    widths = browser.execute_script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
+    assert widths[0] == widths[1]
+    assert labels(browser) == ["gan", "vae"] * 2
+    browser.execute_script("scrollTo({top: 0, behavior: 'instant'})")  # where the filters are, on a narrow page
+    for kind, name, left in (("part", "mnist", ["gan", "vae"]), ("model", "vae", ["gan"])):
+        browser.find_element("css selector", f"[data-filter={kind}] input[value={name}]").click()
+        assert labels(browser) == left
+    anchors = browser.execute_script(
+        "return [...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash.slice(1))"
+    )
+    assert all(browser.execute_script("return !!document.getElementById(arguments[0])", anchor) for anchor in anchors)
+    ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map(element => element.id)")
+    assert len(ids) == len(set(ids))
+
+
+def test_the_slider_goes_back_in_training_time(page: Path, browser: Chrome) -> None:
+    show(browser, page, width=1400)
+    slider = browser.find_element("css selector", "[data-wall] input")
+    current = """return [...document.querySelectorAll('[data-wall] figure[data-model]')].map(figure => {
+        const [picture, ...others] = [...figure.querySelectorAll('img')].filter(image => image.offsetParent);
+        return [picture.alt, picture.naturalWidth > 0, others.length, figure.querySelector('.epoch').innerText]})"""
+    assert {epoch for *_, epoch in browser.execute_script(current)} == {"epoch 40"}
+    for key, epoch in (("\ue011", 0), ("\ue014", 10), ("\ue014", 20)):  # Home, then the right arrow
+        slider.send_keys(key)
+        pictures = browser.execute_script(current)
+        assert len(pictures) == 4
+        for alt, loaded, others, text in pictures:
+            assert alt.endswith(f"after epoch {epoch}")
+            assert loaded
+            assert others == 0
+            assert text == f"epoch {epoch}"
+        assert slider.get_attribute("aria-valuetext") == f"epoch {epoch}"
+    assert browser.find_element("css selector", "[data-wall] output").text == "epoch 20"
+
+
+def test_the_chosen_metric_is_drawn_against_cost(page: Path, browser: Chrome) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    show(browser, page, width=1400)
+    draw(browser, "[data-cost]")
+    Select(browser.find_element("css selector", "[data-choose]")).select_by_value("recall")
+    titles = "return [...document.querySelectorAll('[data-cost] .ytitle')].map(title => title.textContent)"
+    assert browser.execute_script(titles) == ["Recall ↑", "Recall ↑"]
+
+
+def test_a_link_leads_into_a_run(page: Path, browser: Chrome, sweep: Path) -> None:
+    show(browser, page, width=1400)
+    link = browser.find_element("css selector", "[data-wall] figure[data-model=gan] a")
+    browser.execute_script("arguments[0].click()", link)
+    assert Path(unquote(urlparse(browser.current_url).path)).parent == sweep / "gan"
+    assert "experiment.yaml" in browser.page_source  # what Chromium shows of a folder
+
+
+def test_why_trials_ended_can_be_read_without_opening_anything(page: Path, browser: Chrome) -> None:
+    show(browser, page, width=1400)
+    [text] = [item.text for item in browser.find_elements("css selector", ".search[data-model=vae] .reasons")]
+    assert text.splitlines() == [
+        "1 failed the loss is not finite at step 31 in phase 'elbo': loss=nan",
+        "3 stopped early stopped after 10 epochs by asha",
+    ]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_switch_turns_the_page_and_its_figures(page: Path, browser: Chrome, dark: bool) -> None:
+    show(browser, page, width=1400, dark=dark)
+    draw(browser, "[data-figure='curve-frechet']")
+    switch = browser.find_element("id", "theme")
+    for now in (dark, not dark, dark):
+        back, tick = browser.execute_script(
+            """const tick = document.querySelector("[data-figure='curve-frechet'] .xtick text");
+               return [getComputedStyle(document.documentElement).backgroundColor, getComputedStyle(tick).fill]"""
+        )
+        assert (luminance(back) < 0.1) is now
+        assert contrast(back, tick) > 4.5
+        assert switch.get_attribute("aria-pressed") == str(now).lower()
+        browser.execute_script("arguments[0].click()", switch)
+
+
+def test_paper_is_light_and_nothing_is_cut(page: Path, browser: Chrome) -> None:
+    """Figures are drawn for the width of a sheet before it is printed, and for the window's again after it."""
+    show(browser, page, width=1400, dark=True)
+    draw(browser)
+    sizes = """return [...document.querySelectorAll('.plot')].map(plot => [
+        plot.querySelector('svg').getBoundingClientRect().width, plot.parentElement.getBoundingClientRect().width])"""
+    before = browser.execute_script(sizes)
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    back = browser.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
+    assert luminance(back) > 0.9
+    assert browser.execute_script("return document.body.clientWidth") < 720  # an A4 sheet has 794 with its margins
+    assert all(svg <= place for svg, place in browser.execute_script(sizes)), browser.execute_script(sizes)
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert browser.execute_script(sizes) == before
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (390, False)])
+def test_axe_finds_nothing_serious(page: Path, browser: Chrome, width: int, dark: bool) -> None:
+    selenium = pytest.importorskip("axe_core_python.selenium", reason="needs the Python package axe-core-python")
+    show(browser, page, width=width, dark=dark)
+    draw(browser)
+    browser.execute_script("document.querySelectorAll('details').forEach(details => { details.open = true; })")
+    found = selenium.Axe().run(browser)
+    assert len(found["passes"]) > 20
+    serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+    assert [(v["id"], [node["html"][:200] for node in v["nodes"][:3]]) for v in serious] == []
 
 
 def luminance(color: str) -> float:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from genray.errors import UserError
-from genray.report.collect import collect
+from genray.report.collect import collect, collect_apart, collect_by_dataset
 from genray.report.comparison import build
-from tests.report.fabricate import write_run, write_search, write_sweep
+from tests.report.fabricate import COST, write_run, write_search, write_sweep
 
 
 def refusal(*paths: Path) -> str:
@@ -82,7 +82,7 @@ def test_a_run_scored_by_two_samplers_is_two_rows(tmp_path: Path) -> None:
         "samples.png",
     ]
     assert [len(entry.history) for entry in (gmm.entries[0], prior.entries[0])] == [0, 41]
-    assert build(collection)["budget"]["train_seconds"] == pytest.approx(3 * 8.4)
+    assert build(collection)["budget"]["train_seconds"] == pytest.approx(2 * COST["vae"][1] + COST["gan"][1])
 
 
 def test_a_run_of_two_samplers_and_a_run_of_one_are_seeds_of_the_same_row(tmp_path: Path) -> None:
@@ -115,6 +115,7 @@ def test_repeated_seed_is_refused(tmp_path: Path) -> None:
         ({"split": "validation"}, ('"test"', '"validation"')),
         ({"fingerprint": "ffff"}, ('"0123456789abcdef"', '"ffff"')),
         ({"extractor": {"name": "classifier", "hash": "other"}}, ("classifier 5f0c1d2e3a4b", "classifier other")),
+        ({"classifier": {"name": "classifier", "hash": "other"}}, ("classifier 5f0c1d2e3a4b", "classifier other")),
         ({"num_samples": 100}, ("360", "100")),
     ],
 )
@@ -127,9 +128,66 @@ def test_mixtures_are_refused_with_both_values(tmp_path: Path, change: dict[str,
     assert all(str(run) in message for run in runs)
 
 
-def test_mixed_datasets_are_refused(tmp_path: Path) -> None:
+def test_another_version_of_a_metric_is_refused(tmp_path: Path) -> None:
+    """Of a metric that both have; a result that does not say is of version 1."""
+    runs = [
+        write_run(tmp_path / "a", "vae"),
+        write_run(tmp_path / "b", "gan", result={"metric_versions": {"frechet": 2, "elbo": 7}}),
+    ]
+    message = refusal(*runs)
+    assert f"differ in the version of frechet: 1 in {runs[0]}, 2 in {runs[1]}" in message
+    assert "genray evaluate" in message
+    other = write_run(tmp_path / "c", "gan", result={"metric_versions": {"frechet": 1, "elbo": 7}})
+    assert len(collect([runs[0], other]).groups) == 2
+
+
+def test_apart_each_run_stands_with_those_that_it_compares_with(sweep: Path, tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / "a", "vae", seed=8),
+        write_run(tmp_path / "b", "vae", dataset="mnist", result={"fingerprint": "ffff"}),
+        write_run(tmp_path / "c", "gan", dataset="mnist", result={"fingerprint": "ffff"}),
+        write_run(tmp_path / "d", "gan", dataset="mnist", result={"fingerprint": "ffff", "num_samples": 100}),
+        write_run(tmp_path / "e", "aae", result={"metric_versions": {"frechet": 2}}),
+    ]
+    parts = collect_apart([sweep, *runs])
+    assert {name: len(part.entries) for name, part in parts.items()} == {
+        "digits, fingerprint 0123456789abcdef, num_samples 360, table 1": 21,
+        "mnist, fingerprint ffff, num_samples 360, table 2": 2,
+        "mnist, fingerprint ffff, num_samples 100, table 3": 1,
+        "digits, fingerprint 0123456789abcdef, num_samples 360, table 4": 1,
+    }
+    assert [len(part.sweeps) for part in parts.values()] == [1, 0, 0, 0]
+    assert all(part.missing == {} for part in parts.values())
+    assert list(collect_apart(runs[:3])) == ["digits", "mnist"]
+    assert len(collect_apart([sweep])) == 1
+
+
+def test_apart_a_sweep_without_result_is_missed_once(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae", "gan"), seeds=0)
     runs = [write_run(tmp_path / "a", "vae"), write_run(tmp_path / "b", "gan", dataset="mnist")]
-    assert 'differ in dataset: "digits" in' in refusal(*runs)
+    digits, mnist = collect_apart([*runs, folder]).values()
+    assert digits.missing == {"gan": "its finalists were not evaluated"}  # vae has a row: that of the run
+    assert mnist.missing == {}
+
+
+def test_datasets_share_no_collection(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "a", "vae"), write_run(tmp_path / "b", "gan", dataset="mnist")]
+    message = refusal(*runs)
+    assert 'differ in dataset: "digits" in' in message
+    assert message.endswith("or give them a table each with --mixed")
+    parts = collect_by_dataset(runs)
+    assert {name: [e.run.path for e in part.entries] for name, part in parts.items()} == {
+        "digits": [runs[0]],
+        "mnist": [runs[1]],
+    }
+    assert [*collect_by_dataset(runs[:1])] == [""]
+
+
+def test_within_a_dataset_of_several_runs_must_compare(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "a", "vae"), write_run(tmp_path / "b", "gan", dataset="mnist")]
+    runs.append(write_run(tmp_path / "c", "vae", dataset="mnist", result={"num_samples": 10}))
+    with pytest.raises(UserError, match=r"differ in num_samples: 360 in .*b, 10 in .*c;"):
+        collect_by_dataset(runs)
 
 
 def test_extractor_recipe_may_be_told_in_other_words(tmp_path: Path) -> None:

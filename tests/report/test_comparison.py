@@ -256,6 +256,20 @@ def test_score_better_than_the_floor_is_flagged(tmp_path: Path) -> None:
     assert "memorized" in note
 
 
+def test_a_model_that_replays_training_images_is_named(tmp_path: Path) -> None:
+    """One that draws a single image over and over is not, and neither is one that keeps to the dense middle."""
+    shares = {name: {"mean": mean, "ci95": 0.03} for name, mean in (("nearer_to_training", 0.77), ("copying", 0.5))}
+    folders = []
+    for model, nearer, copying in (("gan", 1.0, 0.1), ("aae", 0.78, 0.8), ("vae", 0.99, 0.98)):
+        for seed in range(3):
+            found = {"nearer_to_training": nearer + 0.001 * seed, "copying": copying + 0.001 * seed}
+            result = {"floor": shares, "metrics": {"frechet": 20.0 + seed} | found}
+            folders.append(write_run(tmp_path / f"{model}{seed}", model, seed=seed, result=result))
+    [note] = comparison.build(collect(folders))["notes"]
+    assert note.startswith("vae: nearer_to_training lies above that of real images by more than its interval")
+    assert note.endswith("such a model replays training images.")
+
+
 def test_one_seed_has_no_interval_anywhere(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "vae")
     result = compare([run], tmp_path / "out")
@@ -277,14 +291,54 @@ def test_metric_that_some_runs_lack_is_left_out_loudly(tmp_path: Path) -> None:
     assert any("frechet is a number in 2 of 3 runs" in note for note in result["notes"])
 
 
-def test_different_budgets_and_versions_are_said(tmp_path: Path) -> None:
+def test_different_versions_are_said(tmp_path: Path) -> None:
     runs = [
         write_run(tmp_path / "a", "vae", seed=0),
-        write_run(tmp_path / "b", "gan", seed=0, params={"epochs": 10}, result={"commit": "other"}),
+        write_run(tmp_path / "b", "gan", seed=0, result={"commit": "other"}),
     ]
     notes = " ".join(comparison.build(collect(runs))["notes"])
-    assert "different numbers of epochs (10, 40)" in notes
     assert "different versions (commit)" in notes
+
+
+def test_a_second_reading_of_the_test_split_is_said(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"vae{seed}", "vae", seed=seed, result={"test_reads": 1 + seed}) for seed in (0, 1)]
+    runs += [write_run(tmp_path / f"gan{seed}", "gan", seed=seed) for seed in (0, 1)]
+    result = compare(runs, tmp_path / "out")
+    assert [row["test_reads"] for row in result["rows"] if row["model"] == "vae"] == [[1, 2]]
+    [note] = [note for note in result["notes"] if "times" in note]
+    assert note.startswith("vae: a run of it was scored on the test split 2 times")
+    assert note in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_finalists_that_more_trials_replaced_are_said(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae", "gan"), seeds=2)
+    for i in range(3):
+        write_run(folder / "gan" / "replaced" / f"finalist_{i}_0", "gan", seed=i + 1)
+    [note] = comparison.build(collect([folder]))["notes"]
+    assert note.startswith("gan: finalists of fewer trials, 3 in number, had been scored on the test split before")
+
+
+@pytest.mark.parametrize("other", [{"epochs": 10}, {"epochs": None, "budget.seconds": 3.0}, {"budget.images": 46_720}])
+def test_runs_of_unequal_budgets_share_no_table(tmp_path: Path, other: dict[str, Any]) -> None:
+    """46,720 images are 40 epochs of the digits, but what an epoch is depends on the batch size."""
+    runs = [write_run(tmp_path / "a", "vae", seed=0)]
+    runs += [write_run(tmp_path / "b", "gan", seed=0, params={"epochs": None} | other)]
+    with pytest.raises(UserError, match=r"the runs differ in budget: \"40 epochs\" in .*; or .* --mixed"):
+        collect(runs)
+    parts = compare(runs, tmp_path / "out", mixed=True)["parts"]
+    assert next(part["budget"]["equal"] for part in parts.values()) == "40 epochs"
+    assert all(f"budget {part['budget']['equal']}" in name for name, part in parts.items())
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert all(part["budget"]["equal"] in page for part in parts.values())
+
+
+def test_equal_budgets_in_seconds_are_compared_and_named(tmp_path: Path) -> None:
+    params = {"epochs": None, "budget.seconds": 8.4}
+    runs = [write_run(tmp_path / model, model, seed=0, params=params) for model in ("vae", "gan")]
+    result = compare(runs, tmp_path / "out")
+    assert result["budget"]["equal"] == "8.4 s of training"
+    assert result["budget"]["epochs"] is None
+    assert "8.4 s of training" in (tmp_path / "out" / "comparison.md").read_text()
 
 
 def test_model_without_result_is_said(tmp_path: Path) -> None:
@@ -305,6 +359,33 @@ def test_everything_is_written_and_again_without_leftovers(sweep: Path, tmp_path
     assert compare(runs, tmp_path) == first
     assert {name: (tmp_path / name).read_bytes() for name in names} == content
     assert json.loads(content["comparison.json"]) == first
+
+
+def test_datasets_get_a_table_each_in_every_form(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / f"{dataset}-{model}-{seed}", model, seed=seed, dataset=dataset)
+        for dataset in ("digits", "mnist")
+        for model in ("vae", "gan")
+        for seed in (0, 1)
+    ]
+    result = compare(runs, tmp_path / "out")
+    assert result == compare(runs, tmp_path / "mixed", mixed=True)
+    alone = {name: compare(part, tmp_path / name) for name, part in (("digits", runs[:4]), ("mnist", runs[4:]))}
+    assert result == {"parts": alone, "summary": result["summary"]}
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == result
+    texts = {name: (tmp_path / name / "comparison.md").read_text() for name in ("out", *alone)}
+    assert texts["out"].startswith(texts["digits"] + "\n" + texts["mnist"] + "\n# On all datasets\n")
+    files = {name: (tmp_path / name / "comparison.csv").read_text() for name in ("out", *alone)}
+    lines = {name: list(csv.DictReader(io.StringIO(file))) for name, file in files.items()}
+    assert lines["out"] == [{"part": name, **line} for name in alone for line in lines[name]]
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(tables.terminal(result))
+    text = console.export_text()
+    assert text.index("digits: gan has") < text.index("digits, test split") < text.index("mnist, test split")
+
+
+def test_mixed_runs_that_compare_are_one_comparison(sweep: Path, tmp_path: Path) -> None:
+    assert compare([sweep], tmp_path / "a", mixed=True) == compare([sweep], tmp_path / "b")
 
 
 def test_out_that_cannot_be_written(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,13 +17,13 @@ import yaml
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from genray.report import compare
+from genray.report import compare, tradeoffs
 from genray.report.collect import collect
+from genray.report.gallery import typical
 from genray.report.pictures import data_uri
-from genray.report.view import typical
 from tests.report.fabricate import write_run, write_search, write_sweep
 
-VOID = {"meta", "link", "img", "br", "line"}
+VOID = {"meta", "link", "img", "br", "line", "input"}
 
 
 class Page(HTMLParser):
@@ -32,7 +33,8 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.links: list[str] = []
-        self.images: list[dict[str, str | None]] = []
+        self.images: list[dict[str, str | None]] = []  # but for frames
+        self.frames: list[dict[str, str | None]] = []
         self.headings: list[int] = []
         self.ids: list[str] = []
         self.text: list[str] = []
@@ -46,7 +48,7 @@ class Page(HTMLParser):
         if tag == "a":
             self.links.append(str(given["href"]))
         if tag == "img":
-            self.images.append(given)
+            (self.frames if given.get("class") == "frame" else self.images).append(given)
         if re.fullmatch("h[1-6]", tag):
             self.headings.append(int(tag[1]))
         if given.get("id"):
@@ -68,7 +70,7 @@ def page_of(*runs: Path, out: Path) -> tuple[str, Page]:
     assert page.open == []
     assert page.headings[0] == 1
     assert all(b - a <= 1 for a, b in zip(page.headings, page.headings[1:], strict=False))
-    assert all(image["alt"] for image in page.images)
+    assert all(image["alt"] for image in (*page.images, *page.frames))
     assert len(page.ids) == len(set(page.ids))
     return text, page
 
@@ -85,8 +87,8 @@ def own(text: str) -> str:
 
 def test_page_is_one_file_that_loads_nothing(whole: tuple[str, Page]) -> None:
     text, page = whole
-    assert len(text.encode()) < 8_000_000
-    assert all(str(image["src"]).startswith("data:image/") for image in page.images)
+    assert len(text.encode()) < 15_000_000
+    assert all(str(image["src"]).startswith("data:image/") for image in (*page.images, *page.frames))
     assert not re.search(r"<(script|link|iframe|img)[^>]+(src|href)=[\"'](?!data:)", own(text))
     assert "@import" not in own(text)
     assert "default-src 'none'" in text
@@ -95,7 +97,7 @@ def test_page_is_one_file_that_loads_nothing(whole: tuple[str, Page]) -> None:
 def test_every_link_leads_somewhere(whole: tuple[str, Page], sweep: Path) -> None:
     _, page = whole
     runs = [link for link in page.links if not link.startswith("#")]
-    assert len(runs) == 4 * 5 + 4 * 8
+    assert len(runs) == 4 * 5 + 4 * 8 + 4 + 3 * 3  # finalists, trials, the run that each picture is of
     assert all((sweep / "comparison" / link).is_dir() for link in runs)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
 
@@ -115,6 +117,36 @@ def test_pictures_of_all_models_stand_beside_the_real_ones(whole: tuple[str, Pag
         content = base64.b64decode(str(image["src"]).partition(",")[2])
         sizes.add(Image.open(io.BytesIO(content)).size)
     assert len(sizes) == 1
+
+
+def test_samples_of_earlier_epochs_are_those_of_one_sampler(whole: tuple[str, Page], tmp_path: Path) -> None:
+    _, page = whole
+    found = [(str(image["alt"]), image["data-epoch"]) for image in page.frames]
+    assert found == [
+        (f"Samples of {model} after epoch {epoch}", str(epoch))
+        for model in ("gan", "vae_gan", "aae", "vae")
+        for epoch in (0, 10, 20, 30)
+    ]
+    assert all("hidden" in image for image in page.frames)
+    also = [{"sampled_from": "gmm", "metrics": {"frechet": 3.0}}]
+    run = write_run(tmp_path / "run", "vae", result={"also": also})
+    Image.new("L", (340, 340)).save(run / "samples_gmm.png")
+    _, page = page_of(run, out=tmp_path / "out")
+    assert {str(image["alt"]).partition(" after")[0] for image in page.frames} == {"Samples of vae (from prior)"}
+
+
+def test_without_earlier_pictures_there_is_no_slider(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "vae")
+    shutil.rmtree(run / "frames")
+    text, page = page_of(run, out=tmp_path / "out")
+    assert page.frames == []
+    assert "Training time" not in text
+
+
+def test_scores_stand_under_the_groups_that_metrics_declare(whole: tuple[str, Page]) -> None:
+    text, _ = whole
+    groups = re.findall(r'<th scope="colgroup" colspan="(\d)">(\w+)</th>', text)
+    assert groups == [("4", "fidelity"), ("3", "diversity"), ("1", "likelihood"), ("1", "conditional"), ("2", "cost")]
 
 
 def test_samples_are_shown_of_each_sampler_and_other_pictures_once(tmp_path: Path) -> None:
@@ -145,7 +177,9 @@ def test_figures_are_valid_for_plotly(whole: tuple[str, Page]) -> None:
         "parallel-0-vae", "parallel-0-gan", "parallel-0-vae_gan", "parallel-0-aae",
     }  # fmt: skip
     assert "curve-frechet" in figures
-    assert set(re.findall(r'data-figure="([^"]+)"', text)) == set(figures)
+    named = set(re.findall(r'data-figure="([^"]+)"', text))
+    chosen = {f"{cost}-{m}" for cost in tradeoffs.COSTS for m in re.findall(r'<option value="([^"]+)"', text)}
+    assert named | chosen == set(figures)
     for figure in figures.values():
         go.Figure(figure)
 
@@ -226,6 +260,22 @@ def test_large_pictures_are_made_small(tmp_path: Path) -> None:
     assert kind == "data:image/webp"
     assert len(base64.b64decode(content)) <= 40_000
     assert data_uri(tmp_path / "none.png", 10) is None
+
+
+@pytest.mark.slow
+def test_500_trials_and_pictures_that_do_not_compress_stay_below_15_mb(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", seeds=1, trials=125)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (700, 700, 3), np.uint8))
+    small = noise.crop((0, 0, 340, 340))
+    for run in folder.glob("*/finalist_0"):
+        for path in run.glob("*.png"):
+            noise.save(path)
+        for epoch in range(12):
+            small.save(run / "frames" / f"{epoch:05d}.webp", quality=100)
+    text, page = page_of(folder, out=folder / "comparison")
+    assert text.count('class="state ') == 500 + 4 * 2  # the table, and a line a reason
+    assert len(page.frames) > 4
+    assert 9_000_000 < len(text.encode()) < 15_000_000
 
 
 @pytest.mark.parametrize(("metric", "seed"), [("frechet", 2), ("recall", 3)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import optuna
 import plotly.graph_objects as go
 import pytest
@@ -14,8 +15,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
 from genray.report.parallel import parallel_coordinates
-from genray.report.plots import pareto
-from genray.report.search import Search, read_searches
+from genray.report.search import Objective, Search, read_searches
+from genray.report.tradeoffs import pareto
 
 
 def search(
@@ -89,11 +90,11 @@ def test_parallel_coordinates_place_every_trial_between_the_ends(sweep: Path) ->
     figure = parallel_coordinates(found, "#0072b2")
     assert figure is not None
     go.Figure(figure)  # plotly validates every key
-    assert len(figure["data"]) == 7  # of 8, one failed
+    assert sum(trace["x"].count(None) for trace in figure["data"]) == 7  # a gap after each trial: of 8, one failed
     for line in figure["data"]:
         assert all(y is None or 0 <= y <= 1 for y in line["y"])
     assert figure["data"][-1]["line"]["color"] == "#0072b2"  # the best is drawn last
-    assert figure["data"][-1]["y"][-1] == 0.0  # and lies lowest on the axis of the objective
+    assert figure["data"][-1]["y"][-2:] == [0.0, None]  # and lies lowest on the axis of the objective
     names = [note["text"] for note in figure["layout"]["annotations"][:6]]
     assert [name.strip("</b>") for name in names[-2:]] == ["epochs", "Fréchet distance ↓"]
 
@@ -110,7 +111,22 @@ def test_two_objectives_have_a_front(tmp_path: Path) -> None:
     assert list(zip(beaten["x"], beaten["y"], strict=True)) == [(3.0, 6.0), (5.0, 2.0)]
     lines = parallel_coordinates(made, "#0072b2")
     assert lines is not None
-    assert len(lines["data"]) == 5
+    assert sum(trace["x"].count(None) for trace in lines["data"]) == 5
+
+
+def test_500_trials_are_few_traces_with_every_trial_in_one(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random(500)
+    study, space = optuna.create_study(), {"x": FloatDistribution(0, 1)}
+    study.add_trials([optuna.create_trial(params={"x": v}, distributions=space, value=v) for v in values])
+    found = Search("vae", tmp_path, (Objective("frechet", "min"),), tuple(study.trials), {})
+    figure = parallel_coordinates(found, "#0072b2")
+    assert figure is not None
+    assert len(figure["data"]) < 20
+    drawn = [y for trace in figure["data"] for x, y in zip(trace["x"], trace["y"], strict=True) if x == 0]
+    span = (values - values.min()) / np.ptp(values)
+    np.testing.assert_allclose(sorted(drawn), sorted(span), atol=1e-4)
+    for trace in figure["data"]:
+        assert len(trace["hovertext"]) == len(trace["x"])
 
 
 def test_nothing_to_draw_where_every_trial_failed(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 
 from genray import console
+from genray.config import parse_overrides
 from genray.report import drawing, study
 from tests.report.test_browser import browser, contrast, luminance, show  # noqa: F401  browser is a fixture
 from tests.studies.fakes import Squares
@@ -63,6 +66,24 @@ def test_terminal_shows_what_does_not_hold(
     assert said.endswith(f"page  {out / 'index.html'}\n")
 
 
+def test_what_was_not_reached_is_said_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    squares = Squares()
+    answer = squares.answer({"of-1": {"square": 1}}, "quick")
+    left = {"of-2": "epoch 3 of 9", "of-3": study.NOT_BEGUN, "of-4": study.NOT_BEGUN}
+    found = study.write("all_squares", squares.QUESTION, answer, "quick", study.Cost(4, 75.0), tmp_path, left=left)
+    assert found["not_reached"] == left
+    said = "Not finished: 1 of 4 parts done; of-2 is at epoch 3 of 9; not begun: of-3, of-4. The same command with "
+    console.show_study(found, tmp_path)
+    assert capsys.readouterr().out.startswith(said)
+    assert f"- {said}" in (tmp_path / "study.md").read_text()
+    assert said in (tmp_path / "index.html").read_text()
+
+
+def test_a_finished_study_says_nothing_of_that(out: Path, result: dict[str, Any]) -> None:
+    assert result["not_reached"] == {}
+    assert "Not finished" not in (out / "study.md").read_text() + (out / "index.html").read_text()
+
+
 def test_names_keep_their_colour_and_dash_apart() -> None:
     looks = drawing.looks([f"name {i}" for i in range(20)])
     assert len({(look["color"], look["linestyle"]) for look in looks.values()}) == 20
@@ -100,3 +121,15 @@ def test_page_fits_and_is_readable(out: Path, browser: Chrome, width: int, dark:
         assert contrast(back, front) > 4.5
     back = browser.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
     assert (luminance(back) < 0.1) is dark
+
+
+def test_the_command_names_what_was_changed(tmp_path: Path) -> None:
+    squares = Squares()
+    answer = squares.answer({"of-2": {"square": 4}}, "quick")
+    changes = {"epochs": 3, "models": ["vae", "gan"]}
+    found = study.write("squares", "?", answer, "full", study.Cost(1, 1.0), tmp_path, overrides=changes)
+    assert json.loads((tmp_path / "study.json").read_text())["overrides"] == changes
+    command = f'genray study squares --budget full --set epochs=3 --set \'models=["vae", "gan"]\' --out {tmp_path}'
+    assert study._command(found, tmp_path) == command
+    words = shlex.split(command)
+    assert parse_overrides([word for flag, word in itertools.pairwise(words) if flag == "--set"]) == changes

@@ -7,12 +7,13 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from genray.errors import UserError
 from genray.report import drawing
-from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Table
+from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Saved, Table
 
 
 def square(number: float, count: str = "", failures: int = 0, seconds: float = 0.0) -> Outcome:
@@ -24,6 +25,30 @@ def square(number: float, count: str = "", failures: int = 0, seconds: float = 0
             raise ArithmeticError("the square did not come out")
     time.sleep(seconds)
     return {"square": number * number}
+
+
+def outcome_of(part: Part, saved: bytes | None = None) -> Outcome:
+    """Of a part that is not cut off, or not again."""
+    pieces = part.pieces(saved)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return cast("Outcome", end.value)
+
+
+def climb(steps: int, deaths: str = "", seconds: float = 0.0, saved: bytes | None = None) -> Pieces:
+    """Counts to `steps` and saves each; the outcome holds the steps of its process. With a file `deaths`, the first
+    process to be at half of them dies there."""
+    own = []
+    for step in range(int(saved or b"0") + 1, steps + 1):
+        time.sleep(seconds)
+        if deaths and step == steps // 2 and not Path(deaths).exists():
+            Path(deaths).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        own.append(step)
+        yield Saved(str(step).encode(), f"step {step} of {steps}")
+    return {"square": steps * steps, "own": own}
 
 
 def die(seconds: float = 0.0) -> Outcome:
@@ -38,6 +63,7 @@ def lack(what: str) -> Outcome:
 class Squares:
     """`genray.studies.<name>` as a module would be."""
 
+    PARTIAL = True
     QUESTION = "Do squares grow <faster> than their roots?"
 
     def __init__(self, *parts: Part) -> None:

@@ -101,18 +101,18 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_step_phase_and_terms(digits
 def test_the_step_that_is_named_is_the_first_bad_one(digits: Dataset) -> None:
     trainer = make_trainer(experiment(), digits.training_data, Distributed.single())
     for step in range(7):
-        trainer._train_step(step)
+        trainer.train_step(step)
     with torch.no_grad():
         next(trainer.model.parameters()).fill_(torch.nan)
     for step in range(7, 12):
-        trainer._train_step(step)
+        trainer.train_step(step)
     with pytest.raises(Fault, match="at step 7 in phase 'elbo'"):
         trainer._phases[0].end_epoch(Distributed.single())
 
 
 def test_gradient_clipping_bounds_what_an_sgd_like_step_sees(digits: Dataset) -> None:
     trainer = make_trainer(experiment(**{"optimizer.clip_norm": 1e-3}), digits.training_data, Distributed.single())
-    trainer._train_step(0)
+    trainer.train_step(0)
     [runner] = trainer._phases
     norm = torch.linalg.vector_norm(torch.cat([vector.grad for vector in runner.optimizer.param_groups[0]["params"]]))
     torch.testing.assert_close(norm, torch.tensor(1e-3), rtol=1e-3, atol=0)

@@ -1,0 +1,37 @@
+"""Why a process died: by itself, with its machine, or of what its machine could not do. The last two are no fault of
+the run."""
+
+from __future__ import annotations
+
+from genray.cluster.conductor import Cause
+
+# What Ray says of an actor that was lost with its machine, or with the way to it: src/ray/gcs/gcs_actor_manager.cc,
+# and ActorUnavailableError of ray/exceptions.py. Worker groups tell it in the text of another error.
+_OF_MACHINES = ("its node has died", "the actor's node was", "is unavailable:", "node was preempted")
+
+
+class StorageFault(RuntimeError):
+    """A full disk, or a storage out of reach. Another machine may do better."""
+
+
+class MachineDeath(RuntimeError):
+    """A machine of a group died, while the process that tells it lives on another."""
+
+
+_NAMED: dict[str, Cause] = {StorageFault.__name__: "storage", MachineDeath.__name__: "machine"}
+
+
+_OF_OURS = "creation task"  # the process started, and what makes it ours raised an error
+
+
+def cause_of(text: str, *, started: bool = True) -> tuple[Cause, str]:
+    """The cause, and the reason in one line, by what Ray says of the error. `started`: the process had come to its
+    run."""
+    text = text.strip()
+    reason = text.splitlines()[-1].strip() if text else "no reason is known"
+    for name, cause in _NAMED.items():
+        if f"{name}: " in text:
+            return cause, reason.removeprefix(f"{name}: ")
+    if any(words in text for words in _OF_MACHINES):
+        return "machine", reason
+    return "process" if started or _OF_OURS in text else "start", reason

@@ -1,0 +1,312 @@
+"""What a sweep will need: seconds of a run, measured on the machines that would train it, times its runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from genray.cluster import environment
+from genray.cluster.measure import Cost, Given, ModelCost, measure
+from genray.cluster.schedule import Queue, resource_of_trials, wall_seconds
+from genray.config import Experiment, with_values
+from genray.data.spec import Dataset
+from genray.errors import Fault
+from genray.report.words import counted, duration, listed, number
+from genray.space import Sweep
+from genray.train.distributed import Distributed, pick_device
+
+if TYPE_CHECKING:
+    from genray.metrics.evaluate import Judge
+
+OVERHEAD_S = 0.3  # of a run, in which nothing is trained: benchmarks/trial_overhead_cpu2_2026-11-22.md
+WAIT_S = 900.0  # for a machine to take a measurement: an autoscaling cluster starts one in minutes
+MEASURE_S = 300.0  # for all the measurements of one model, once it is begun
+
+Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of all runs together. Hours of wall time, and of the CPUs and GPUs that runs hold."""
+
+    hours: float
+    gpu_hours: float
+    cpu_hours: float
+    money: float | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`full`: every trial to its last epoch. `likely`: with the scheduler's early stopping, where there is one."""
+
+    full: Total
+    dearest: Total  # if each trial were the dearest of its space
+    likely: Total | None
+    lanes: int
+    lines: list[str]
+
+    def to_json(self) -> str:
+        """One line: hours, gpu_hours, cpu_hours and money of `full`, the lines, and the other totals by name."""
+        others = {"dearest": asdict(self.dearest), "likely": self.likely and asdict(self.likely)}
+        return json.dumps({**asdict(self.full), "lanes": self.lanes, "lines": self.lines, **others}, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Of an hour. None: not known."""
+
+    gpu: float | None = None
+    cpu: float | None = None
+
+    def of(self, gpu_hours: float, cpu_hours: float) -> float | None:
+        if self.gpu is None and self.cpu is None:
+            return None
+        return gpu_hours * (self.gpu or 0.0) + cpu_hours * (self.cpu or 0.0)
+
+
+def estimate(
+    space: Sweep | Path | str,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    address: str | None = None,
+    gpu_hour_price: float | None = None,
+    cpu_hour_price: float | None = None,
+    tell: Tell = lambda text: None,
+    verbose: bool = False,
+) -> Estimate:
+    """Measures each model of a sweep on Ray, in processes with a run's resources, and multiplies. Trains nothing to its
+    end. Raises UserError for a sweep that `genray.sweep` would refuse, and Fault where nothing could be measured.
+    """
+    if not isinstance(space, Sweep):
+        space = Sweep.load(space, overrides)
+    started = time.monotonic()
+
+    from genray import extractors
+    from genray.data import datasets
+    from genray.preflight import check_sweep
+
+    first = space.first_experiment(space.models[0])
+    tell(f"reading {first.dataset}")
+    dataset = datasets.load(first.dataset, image_size=first.image_size)
+    check_sweep(space, dataset.training_data)
+    environment.prepare(address)
+
+    from genray.cluster import resources
+
+    tell("starting Ray" if environment.resolve(address) is None else "connecting to Ray")
+    data_bytes = 2 * sum(split.images.nbytes for split in (dataset.train, dataset.validation))
+    data_bytes += extractors.stored_bytes(first.extractor, len(dataset.train) + len(dataset.validation))
+    with (
+        resources.connected(address, data_bytes=data_bytes, verbose=verbose),
+        resources.terminated_like_interrupted(),
+    ):
+        lanes = resources.count_lanes(first, space.lanes)
+        gpu = resources.gpu_of(first.resources, first.workers)
+        placed = space.model_copy(update={"experiment": with_values(space.experiment, {"resources.gpu": gpu})})
+        tell("the feature network of the metrics, trained once a dataset")
+        given = Given(dataset.training_data, _judge(first, dataset))
+        begin_s, submitted = time.monotonic() - started, time.time()
+        tell(f"measuring {listed(space.models)}")
+        costs = _measured(placed, given, lanes, tell)
+        begin_s += max(0.0, min(cost.began for each in costs.values() for cost in each) - submitted)
+    return _estimate(placed, costs, lanes, begin_s, dataset, Prices(gpu_hour_price, cpu_hour_price))
+
+
+def _judge(experiment: Experiment, dataset: Dataset) -> Judge:
+    from genray import extractors
+    from genray.cluster.carried import carry
+    from genray.metrics.evaluate import make_judge, training_features
+
+    data, names = dataset.training_data, experiment.metrics
+    extractor = extractors.make(experiment.extractor, data)
+    carry(extractor)
+    seen = training_features(extractor, data.train, names)
+    return make_judge(extractor, data.validation, names, experiment.num_samples, train=seen, tuning=data.train)
+
+
+def _measured(space: Sweep, given: Given, lanes: int, tell: Tell) -> dict[str, list[ModelCost]]:
+    """Each model's cost, several times where one machine has more lanes than there are models: runs that share a
+    machine slow each other down, and so must measurements."""
+    import ray
+
+    from genray.cluster import autoscaler, capacity, resources
+    from genray.cluster.ranks import packed, together
+    from genray.cluster.tasks import reason
+
+    experiment = space.first_experiment(space.models[0])
+    cpu, gpu = experiment.resources.cpu, experiment.resources.gpu or 0.0
+    reference = ray.put(given)
+    if experiment.workers > 1:
+        costs: dict[str, list[ModelCost]] = {}
+        try:
+            for model in space.models:
+                with packed(experiment.workers, cpu, gpu, WAIT_S) as actors:
+                    found = together(actors, _on_rank, space, model, [reference], gpu=gpu, timeout_s=MEASURE_S)
+                costs[model] = found[:1]
+        except (TimeoutError, ray.exceptions.RayError) as error:
+            raise Fault(f"could not measure {model}: {reason(error)}") from None
+        return costs
+    growth = autoscaler.growth()
+    kinds = [*resources.machines(), *(kind.resources for kind in (growth.types if growth else ()))]
+    rooms = max((capacity.room_for({"CPU": cpu, "GPU": gpu}, kind) for kind in kinds), default=1)
+    at_once = max(1, min(lanes, rooms))
+    left = list(space.models) * math.ceil(at_once / len(space.models))
+    task = ray.remote(_alone).options(num_cpus=cpu, num_gpus=gpu, max_retries=1)
+    return _gathered(left, at_once, lambda model: task.remote(space, model, reference), tell)
+
+
+def _gathered(left: list[str], at_once: int, begin: Callable[[str], Any], tell: Tell) -> dict[str, list[ModelCost]]:
+    """No more at once than one machine holds, so that an autoscaling cluster starts no more than that."""
+    import ray
+
+    from genray.cluster.tasks import reason
+
+    costs: dict[str, list[ModelCost]] = {model: [] for model in left}
+    running: dict[Any, str] = {}
+    while left or running:
+        while left and len(running) < at_once:
+            model = left.pop(0)
+            running[begin(model)] = model
+        ended, _ = ray.wait(list(running), num_returns=1, timeout=WAIT_S)
+        if not ended:
+            for call in running:
+                ray.cancel(call, force=True)
+            waiting = listed(sorted(set(running.values())))
+            raise Fault(
+                f"no machine measured {waiting} in {WAIT_S:g} s; see `ray status` for what the cluster waits for, "
+                f"or lower experiment.resources"
+            )
+        model = running.pop(ended[0])
+        try:
+            costs[model].append(ray.get(ended[0]))
+        except ray.exceptions.RayError as error:
+            raise Fault(f"could not measure {model}: {reason(error)}") from None
+        tell(f"{model} is measured")
+    return costs
+
+
+def _alone(space: Sweep, model: str, given: Given) -> ModelCost:
+    return measure(space, model, given, Distributed.single(pick_device(space.first_experiment(model).resources.gpu)))
+
+
+def _on_rank(space: Sweep, model: str, given: Sequence[Any], at: Distributed) -> ModelCost:
+    import ray
+
+    return measure(space, model, ray.get(given[0]), at)
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Seconds of the runs of one model."""
+
+    trial: float  # on average over the space
+    cheapest: float
+    dearest: float
+    stopped: float  # a trial on average, with early stopping
+    finalist: float  # as dear as a trial can be, and scored on the test split
+
+
+def _estimate(
+    space: Sweep, costs: Mapping[str, Sequence[ModelCost]], lanes: int, begin_s: float, dataset: Dataset, prices: Prices
+) -> Estimate:
+    spent = resource_of_trials(space)
+    runs = {model: _runs(space, each, spent, dataset) for model, each in costs.items()}
+
+    def total(trial: Callable[[_Runs], float]) -> Total:
+        return _total(space, runs, trial, lanes, begin_s, prices)
+
+    full, dearest = total(lambda r: r.trial), total(lambda r: r.dearest)
+    likely = total(lambda r: r.stopped) if space.scheduler else None
+    left_out = sorted({key for each in costs.values() for cost in each for key in cost.left_out})
+    lines = _lines(space, costs, runs, lanes, begin_s, full, dearest, likely, left_out, prices)
+    return Estimate(full, dearest, likely, lanes, lines)
+
+
+def _runs(space: Sweep, costs: Sequence[ModelCost], spent: Sequence[int], dataset: Dataset) -> _Runs:
+    experiment = space.first_experiment(costs[0].model)
+
+    def mean(seconds: Callable[[Cost], float]) -> float:
+        return OVERHEAD_S + fmean(cost.mean(seconds) for cost in costs)
+
+    def whole(cost: Cost) -> float:
+        return cost.of(experiment, cost.epochs_of(experiment))
+
+    def until(cost: Cost, resource: int) -> float:
+        share = cost.epochs_of(experiment) / space.most_resource  # exactly 1 where the resource is epochs
+        return cost.of(experiment, resource * share)
+
+    cheapest = OVERHEAD_S + fmean(whole(cost.cheapest) for cost in costs)
+    dearest = OVERHEAD_S + fmean(whole(cost.dearest) for cost in costs)
+    test = len(dataset.test) / len(dataset.validation) if experiment.num_samples is None else 1.0
+    final = fmean(cost.dearest.evaluation for cost in costs) * test
+    stopped = mean(lambda cost: fmean(until(cost, resource) for resource in spent))
+    return _Runs(mean(whole), cheapest, dearest, stopped, dearest + final)
+
+
+def _total(
+    space: Sweep,
+    runs: Mapping[str, _Runs],
+    trial: Callable[[_Runs], float],
+    lanes: int,
+    begin_s: float,
+    prices: Prices,
+) -> Total:
+    seeds, resources = space.finalists.seeds, space.first_experiment(space.models[0])
+    queues = [Queue((trial(r),) * space.num_trials, (r.finalist,) * seeds) for r in runs.values()]
+    hours = sum(sum(queue.trials) + sum(queue.finalists) for queue in queues) / 3600 * resources.workers
+    gpu, cpu = hours * (resources.resources.gpu or 0.0), hours * resources.resources.cpu
+    return Total((begin_s + wall_seconds(queues, lanes)) / 3600, gpu, cpu, prices.of(gpu, cpu))
+
+
+def _lines(
+    space: Sweep,
+    costs: Mapping[str, Sequence[ModelCost]],
+    runs: Mapping[str, _Runs],
+    lanes: int,
+    begin_s: float,
+    full: Total,
+    dearest: Total,
+    likely: Total | None,
+    left_out: Sequence[str],
+    prices: Prices,
+) -> list[str]:
+    lines = []
+    for model, r in runs.items():
+        steps = [1000 * fmean(getattr(c, end).step for c in costs[model]) for end in ("cheapest", "dearest")]
+        evaluation = fmean(c.mean(lambda cost: cost.evaluation) for c in costs[model])
+        lines.append(
+            f"{model}: a trial {duration(r.trial)} ({duration(r.cheapest)} to {duration(r.dearest)}): "
+            f"a step {number(steps[0])} to {number(steps[1])} ms, an evaluation {duration(evaluation)}"
+        )
+    count = len(space.models) * space.num_trials
+    lines.append(
+        f"{counted(count, 'trial')} and {counted(len(space.models) * space.finalists.seeds, 'finalist')}, "
+        f"{lanes} at once, after {duration(begin_s)} of beginning"
+    )
+    lines.append(f"every trial to its end: {_words(full)}; never more than {_words(dearest)}")
+    if likely is not None:
+        share = fmean(resource_of_trials(space)) / space.most_resource
+        lines.append(
+            f"early stopping makes it less: about {_words(likely)}, if scores come in random order "
+            f"({100 * share:.0f} % of the budget is spent)"
+        )
+    if left_out:
+        lines.append(f"not every value of {listed(left_out)} was measured, as steps are slow: the mean may be off")
+    if full.money is not None:
+        lines.append("the money is for the hours that runs take; machines that start, wait or are idle cost as much")
+    return lines
+
+
+def _words(total: Total) -> str:
+    """`1 h 12 min, 3.4 GPU hours, 3.4 CPU hours, 5.10`"""
+    parts = [duration(3600 * total.hours)]
+    parts += [f"{number(total.gpu_hours)} GPU hours"] if total.gpu_hours else []
+    parts += [f"{number(total.cpu_hours)} CPU hours"]
+    parts += [] if total.money is None else [f"money {total.money:,.2f}"]
+    return ", ".join(parts)

@@ -1,0 +1,38 @@
+"""Ends this process where its run hangs, whatever it hangs in: the standard library's watchdog needs no interpreter."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import sys
+from collections.abc import Callable, Iterator
+
+from genray.runs import Row
+
+Report = Callable[[Row], bool]
+
+
+@contextlib.contextmanager
+def watched(report: Report, timeout_s: float | None) -> Iterator[Report]:
+    """`report`, between whose calls no more than `timeout_s` may pass: else the stacks of all threads go to stderr, and
+    the process exits. The time in which a row is answered does not count."""
+    if timeout_s is None:
+        yield report
+        return
+
+    def heard(row: Row) -> bool:
+        faulthandler.cancel_dump_traceback_later()
+        go_on = report(row)
+        _arm(timeout_s)
+        return go_on
+
+    _arm(timeout_s)
+    try:
+        yield heard
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _arm(timeout_s: float) -> None:
+    """Ray replaces sys.stderr by something without a descriptor in some of its processes."""
+    faulthandler.dump_traceback_later(timeout_s, exit=True, file=sys.__stderr__ or sys.stderr)

@@ -1,0 +1,21 @@
+"""What the controls that are fitted, and not trained, share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genray.config import ModelConfig
+from genray.data.spec import DataSpec
+from genray.models.base import GenerativeModel, Phase
+
+
+class Fitted(GenerativeModel):
+    """A model without phases. What it was fitted to lies in its buffers."""
+
+    Config = ModelConfig
+
+    def __init__(self, spec: DataSpec, latent: int) -> None:
+        super().__init__(ModelConfig(name="control", latent=latent), spec)
+
+    def phases(self) -> Sequence[Phase]:
+        return ()

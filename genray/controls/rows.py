@@ -1,0 +1,125 @@
+"""Control rows of a comparison: what the controls score on the test split, under the models' own protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from genray import extractors, files, metrics
+from genray.config import Experiment
+from genray.controls import gaussian_mixture, memorizer, pca
+from genray.data import datasets
+from genray.data.spec import Dataset
+from genray.errors import UserError
+from genray.metrics.attempt import Failures
+from genray.metrics.evaluate import Judge, make_judge, training_features
+from genray.models.base import GenerativeModel, build
+from genray.provenance import commit
+from genray.report.intervals import summarize
+
+Row = dict[str, Any]
+Make = Callable[[int], GenerativeModel]  # by a seed
+
+SEEDS = (0, 1, 2)  # of the fit and of the samples; a score of 10,000 MNIST images takes 1.3 s on 2 cores
+ABOUT = {
+    "memorizer": "replays training images",
+    "gaussian_mixture": "a Gaussian mixture fitted to pixels",
+    "pca": "probabilistic PCA fitted to pixels",
+    "untrained": "a model before its first step",
+}
+
+
+def control_rows(experiment: Experiment, result: Mapping[str, Any], metric_names: Sequence[str]) -> list[Row]:
+    """One for each control, beside runs of which `experiment` and `result` are those of one. Kept in GENRAY_CACHE, so
+    that a page is made again without the dataset.
+
+    Raises UserError where the dataset is not on this machine, or is not the one that the runs were scored on.
+    """
+    key = _key(experiment, result, metric_names)
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = Path(os.environ.get("GENRAY_CACHE") or "~/.cache/genray").expanduser() / "controls" / f"{name}.json"
+    if path.is_file():
+        kept: list[Row] = json.loads(path.read_text())
+        return kept
+    data = _dataset(experiment, result)
+    rows = score(_judge(experiment, result, data, metric_names), data, experiment)
+    files.write_json(path, rows)
+    return rows
+
+
+def score(judge: Judge, data: Dataset, experiment: Experiment) -> list[Row]:
+    """Of each control over SEEDS, as a comparison's rows have it; `untrained` is the model of `experiment`."""
+
+    def untrained(seed: int) -> GenerativeModel:
+        model = build(experiment.model, data.spec, seed)
+        model.observe(data.train)
+        return model
+
+    fits = {"memorizer": memorizer.fit, "gaussian_mixture": gaussian_mixture.fit, "pca": pca.fit}
+    rows = [_row(name, lambda seed: fit(data.train, data.spec, seed=seed), judge) for name, fit in fits.items()]  # noqa: B023
+    return [*rows, _row("untrained", untrained, judge) | {"about": f"{experiment.model.name} before its first step"}]
+
+
+def _row(name: str, make: Make, judge: Judge) -> Row:
+    seconds, scores, failed = 0.0, list[dict[str, float]](), Failures()
+    num_parameters = 0
+    for seed in SEEDS:
+        started = time.perf_counter()
+        model = make(seed)
+        seconds += time.perf_counter() - started
+        num_parameters = sum(p.numel() for p in model.parameters()) or sum(b.numel() for b in model.buffers())
+        scores.append(judge.score(model, seed=seed, failed=failed))
+    return {
+        "label": f"control: {name}",
+        "control": name,
+        "about": ABOUT[name],
+        "seeds": list(SEEDS),
+        "num_parameters": num_parameters,  # of those that are fitted, what they keep
+        "train_seconds": seconds / len(SEEDS),
+        "metrics": {key: summarize([each[key] for each in scores]) for key in _in_all(scores)},
+        "failed": failed,
+    }
+
+
+def _in_all(scores: Sequence[Mapping[str, float]]) -> list[str]:
+    return [key for key in scores[0] if all(key in each for each in scores)]
+
+
+def _key(experiment: Experiment, result: Mapping[str, Any], metric_names: Sequence[str]) -> list[Any]:
+    """All that the rows depend on, the commit among them: a model's first weights are its code's."""
+    versions = {name: score.version for name, score in metrics.scores().items()}
+    given = [result.get(key) for key in ("fingerprint", "extractor", "classifier", "num_samples", "split")]
+    return [*given, list(metric_names), versions, experiment.model.plain(), experiment.image_size, commit(), SEEDS]
+
+
+def _dataset(experiment: Experiment, result: Mapping[str, Any]) -> Dataset:
+    """The one that the runs were scored on. Nothing is downloaded for the controls alone."""
+    for described in datasets.describe():
+        if described.name == experiment.dataset and not described.is_present:
+            raise UserError(f"{described.name} is not on this machine; `genray evaluate` on a run fetches it")
+    data = datasets.load(experiment.dataset, image_size=experiment.image_size)
+    if result["split"] != "test" or data.fingerprint != result.get("fingerprint"):
+        raise UserError(
+            f"{data.name} here is {data.fingerprint}, the runs were scored on {result.get('fingerprint')}, split "
+            f"{result['split']}; compare where the runs were evaluated"
+        )
+    return data
+
+
+def _judge(experiment: Experiment, result: Mapping[str, Any], data: Dataset, metric_names: Sequence[str]) -> Judge:
+    recipe = (result.get("extractor") or {}).get("recipe") or {}
+    extractor = extractors.make(recipe.get("extractor", extractors.DEFAULT), data.training_data)
+    for what, here in (("extractor", extractor), ("classifier", extractor.classifier)):
+        used = result.get(what) or result.get("extractor") or {}
+        if here.hash != used.get("hash"):
+            raise UserError(
+                f"the {what} here is {here.name} {here.hash}, the runs were scored by {used.get('name')} "
+                f"{used.get('hash')}; run `genray evaluate` on each run again"
+            )
+    names, seen = tuple(metric_names), training_features(extractor, data.train, metric_names)
+    return make_judge(extractor, data.test, names, result["num_samples"], train=seen, tuning=data.validation)

@@ -1,0 +1,83 @@
+"""One training of the study `hidden_size`, scored on the test split as a finalist of a sweep is; and the floor."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from genray import metrics
+from genray.config import Experiment
+from genray.data import datasets
+from genray.data.spec import Dataset
+from genray.metrics.attempt import Failures
+from genray.metrics.evaluate import Judge, draw, evaluating, make_judge, training_features
+from genray.metrics.features import extractor_for
+from genray.metrics.floor import floor
+from genray.samplers import PRIOR
+from genray.studies import _pieces
+from genray.studies.base import Outcome, Pieces
+from genray.train.distributed import Distributed, pick_device
+from genray.train.loop import make_trainer
+
+NUM_SHOWN = 8  # samples of the first seed
+
+
+def experiment_of(*, dataset: str, model: str, hidden: int, seed: int, epochs: int, batch_size: int) -> Experiment:
+    """All but these is what every experiment has by default, each phase's learning rate among them."""
+    given = {"dataset": dataset, "seed": seed, "epochs": epochs, "batch_size": batch_size}
+    return Experiment.parse(given | {"model": {"name": model, "hidden": hidden}, "sampled_from": PRIOR})
+
+
+def trained(*, saved: bytes | None, **setting: Any) -> Pieces:
+    """Trains on the training split to the last epoch, without a look at the others, and scores once on the test split:
+    averaged weights, samples from the prior, which depend on the seed alone."""
+    experiment = experiment_of(**setting)
+    data, judge = _data(experiment.dataset), _judge(experiment.dataset)
+    trainer = make_trainer(experiment, data.training_data, Distributed.single(pick_device(None)))
+    yield from _pieces.trained(trainer, saved)
+    model, device, failed = trainer.ema.evaluated(), trainer.distributed.device, Failures()
+    scores = judge.score(model, seed=experiment.seed, device=device, failed=failed)
+    known = metrics.scores()
+    outcome: Outcome = {
+        "model": experiment.model.name,
+        "hidden": experiment.model.hidden,
+        "seed": experiment.seed,
+        "scores": {key: value for key, value in scores.items() if not known[key].error_of},
+        "failed": failed,
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "train_seconds": round(trainer.train_seconds, 2),
+        "device": device.type,
+        "samples_given": model.samples_given,
+    }
+    if experiment.seed == 0:
+        with evaluating(model):
+            [images] = draw(model.sample, NUM_SHOWN, seed=0, device=device)
+        outcome["samples"] = np.moveaxis(images, 1, -1).tolist()  # (n, H, W, C)
+    return outcome
+
+
+def real_images(*, dataset: str) -> Outcome:
+    """What as many training images score in the place of samples, over 5 draws, and who judges."""
+    data, judge = _data(dataset), _judge(dataset)
+    return {
+        "floor": floor(judge, data.train),
+        "extractor": judge.extractor.name,
+        "num_samples": judge.num_samples,
+        "num_test": len(data.test),
+        "num_train": len(data.train),
+    }
+
+
+@lru_cache(maxsize=1)  # a process does many parts, one after the other
+def _data(dataset: str) -> Dataset:
+    return datasets.load(dataset)
+
+
+@lru_cache(maxsize=1)
+def _judge(dataset: str) -> Judge:
+    data, names = _data(dataset), Experiment.parse({"model": {"name": "vae"}}).metrics
+    extractor = extractor_for(data.training_data)
+    seen = training_features(extractor, data.train, names)
+    return make_judge(extractor, data.test, names, train=seen, tuning=data.validation)

@@ -1,0 +1,111 @@
+"""Is 64 better than 19, does 128 change little, is the GAN better than every VAE? Every model at three sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, PositiveInt
+
+from genray.config import Strict
+from genray.data import datasets
+from genray.errors import nearest
+from genray.report.words import counted
+from genray.studies import _hidden_figures as figures
+from genray.studies import _hidden_tables as tables
+from genray.studies import _hidden_words as words
+from genray.studies._hidden_tests import MODELS, PRIMARY, SIZES, paired_tests, scores_of
+from genray.studies._hidden_training import real_images, trained
+from genray.studies._mnist import require_dataset
+from genray.studies.base import Answer, Budget, Outcome, Part
+
+QUESTION = "Is a hidden size of 64 better than 19, does 128 change little, and is the GAN better than every VAE?"
+
+FLOOR = "floor"  # the part that scores real images
+GPU = 0.25  # networks this small leave most of one idle
+
+
+def _known(dataset: str) -> str:
+    if dataset not in datasets.names():
+        raise ValueError(f"{dataset!r} is not known{nearest(dataset, datasets.names())}")
+    return dataset
+
+
+def _compared(models: tuple[str, ...]) -> tuple[str, ...]:
+    for name in models:
+        if name not in MODELS:
+            raise ValueError(f"{name!r} is not compared here{nearest(name, MODELS)}")
+    return tuple(name for name in MODELS if name in models)
+
+
+class HiddenSizeWork(Strict):
+    """What a budget pays for; any of it can be changed by `--set`."""
+
+    dataset: Annotated[str, AfterValidator(_known)]
+    models: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_compared)]
+    seeds: PositiveInt  # how many, from 0 on
+    epochs: PositiveInt  # the same for all
+    batch_size: PositiveInt = 64
+
+
+WORK: dict[Budget, HiddenSizeWork] = {  # `full` is search_spaces/hidden_size.yaml, without its search
+    "quick": HiddenSizeWork(dataset="digits", models=tuple(MODELS), seeds=5, epochs=200),
+    "full": HiddenSizeWork(dataset="mnist", models=("vae", "gan", "vae_gan", "aae"), seeds=5, epochs=300),
+}
+
+
+class HiddenSize:
+    """The study, with some of its budget's work changed."""
+
+    QUESTION = QUESTION
+
+    def __init__(self, overrides: Mapping[str, Any]) -> None:
+        self._overrides = overrides
+
+    def work(self, budget: Budget) -> HiddenSizeWork:
+        return HiddenSizeWork.parse(WORK[budget].plain() | dict(self._overrides), "--set")
+
+    def parts(self, budget: Budget) -> Sequence[Part]:
+        """A training a part, seed by seed: what is done first can be compared first."""
+        work = self.work(budget)
+        require_dataset(work.dataset, "hidden_size")
+        settings = [
+            {"model": model, "hidden": hidden, "seed": seed}
+            | {"dataset": work.dataset, "epochs": work.epochs, "batch_size": work.batch_size}
+            for seed in range(work.seeds)
+            for model in work.models
+            for hidden in SIZES
+        ]
+        trainings = [Part("{model}-{hidden}-{seed}".format(**s), trained, s, gpu=GPU) for s in settings]
+        return [Part(FLOOR, real_images, {"dataset": work.dataset}), *trainings]
+
+    def answer(self, outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
+        real = outcomes[FLOOR]
+        runs = [outcome for name, outcome in outcomes.items() if name != FLOOR]
+        work, tests = self.work(budget), paired_tests(scores_of(runs), real["floor"][PRIMARY]["mean"])
+        kept = [{key: value for key, value in run.items() if key != "samples"} for run in runs]
+        return Answer(
+            summary=words.summary(tests, f"{work.dataset}, test split, after {counted(work.epochs, 'epoch')}"),
+            checks=words.checks(tests),
+            tables=[
+                tables.scores(runs, real),
+                tables.answers(tests),
+                *tables.other_scores(runs),
+                tables.protocol(work.plain(), WORK["full"].plain(), runs, real),
+            ],
+            figures=figures.draw(runs, real, tests),
+            data={"work": work.plain(), "real": dict(real), "runs": kept, "tests": [test._asdict() for test in tests]},
+        )
+
+
+def changed(overrides: Mapping[str, Any]) -> HiddenSize:
+    """Told by `--set`: dataset, models, seeds, epochs, batch_size."""
+    return HiddenSize(overrides)
+
+
+def parts(budget: Budget) -> Sequence[Part]:
+    return HiddenSize({}).parts(budget)
+
+
+def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
+    return HiddenSize({}).answer(outcomes, budget)

@@ -1,0 +1,198 @@
+"""How many of the 1,000 modes of stacked MNIST a GAN covers, by the protocol of Lin et al. 2018 (PacGAN), §4.2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genray.metrics.modes import expected_modes
+from genray.report.drawing import film, looks, panels
+from genray.report.intervals import bounds, summarize
+from genray.studies._mnist import by_label, differences, over_seeds, require_mnist, seeds_of, trainer_of
+from genray.studies._pieces import trained
+from genray.studies._stacked import NUM_MODES, counted_real, counted_samples, paired, training_data, true_shares
+from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
+
+QUESTION = "Which GAN covers the 1,000 modes of stacked MNIST, and with what divergence, beside the papers'?"
+
+PARTIAL = True
+
+REAL = "test images"
+PLAIN, PACKED, CRITIC = "GAN", "GAN, packed by 2", "WGAN-GP"
+MODELS: dict[str, dict[str, Any]] = {
+    PLAIN: {},
+    PACKED: {"packing": 2},
+    CRITIC: {"loss": "wgan_gp"},
+    "GAN, R1": {"r1_weight": 1.0},
+    "GAN, minibatch discrimination": {"minibatch_discrimination": 16},
+    "GAN, hinge, spectral norm": {"loss": "hinge", "spectral_norm": True},
+}
+PAPER = {PLAIN: "99 / 3.40", PACKED: "1000 / 0.06", CRITIC: "959 / 0.73"}
+ELSEWHERE = {  # modes and KL [nats] of models that are not trained here
+    "ALI": "16 / 5.40",
+    "Unrolled GAN": "48.7 / 4.32",
+    "VEEGAN": "150 / 2.95",
+    "StyleGAN2": "940 / 0.42",
+    "R3GAN": "1000 / 0.029",
+}
+GOAL_NATS = 0.06
+
+
+class Work(NamedTuple):
+    """What a budget pays for."""
+
+    labels: tuple[str, ...]
+    seeds: int
+    num_images: int  # to train on
+    epochs: int
+    hidden: int  # channels of the coarsest level
+    num_samples: int
+
+
+WORK: dict[Budget, Work] = {
+    "quick": Work((PLAIN, PACKED, CRITIC), 2, 12_800, 3, 32, 10_000),
+    "full": Work(tuple(MODELS), 5, 128_000, 50, 256, 26_000),
+}
+BATCH_SIZE, LATENT = 64, 100
+
+
+def parts(budget: Budget) -> Sequence[Part]:
+    """A training a part, and test images in the place of samples; seed by seed."""
+    require_mnist("stacked_mnist")
+    return [
+        Part(_name(label, seed), scored, {"label": label, "seed": seed, "budget": budget}, gpu=float(label != REAL))
+        for seed in range(WORK[budget].seeds)
+        for label in (*WORK[budget].labels, REAL)
+    ]
+
+
+def _name(label: str, seed: int) -> str:
+    return f"{label.lower().replace(', ', '-').replace(' ', '-')}-{seed}"
+
+
+def scored(*, label: str, seed: int, budget: Budget, saved: bytes | None) -> Pieces:
+    """Trains a model and counts the modes of its samples; or counts those of as many test images."""
+    work, place = WORK[budget], [*MODELS, REAL].index(label)
+    found: Outcome = {"label": label, "place": place, "seed": seed}
+    if label == REAL:
+        return found | counted_real(work.num_samples, seed=seed)
+    model = {"name": "gan", "network": "conv", "hidden": work.hidden, "latent": LATENT, **MODELS[label]}
+    data = training_data(work.num_images)
+    trainer = trainer_of(model, seed=seed, epochs=work.epochs, batch_size=BATCH_SIZE, data=data)
+    yield from trained(trainer, saved)
+    device = trainer.distributed.device
+    found |= counted_samples(trainer.model, work.num_samples, seed=seed, device=device)
+    return found | {"train_seconds": round(trainer.train_seconds, 1), "device": device.type}
+
+
+def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
+    work, found = WORK[budget], by_label(list(outcomes.values()))
+    runs = [{key: v for key, v in run.items() if key != "samples"} for of_label in found.values() for run in of_label]
+    return Answer(
+        summary=_summary(found, work),
+        checks=_checks(found),
+        tables=[_table(found, work), _elsewhere(), differences(_differing(work, seeds_of(found)))],
+        figures=[_figure(found)],
+        data={"runs": runs},
+    )
+
+
+def _values(runs: Sequence[Outcome], key: str) -> list[float]:
+    return [run[key] for run in runs if key in run]
+
+
+def _both(runs: Sequence[Outcome]) -> str:
+    return f"{over_seeds(_values(runs, 'modes'), 0)} / {over_seeds(_values(runs, 'kl_nats'), 2)}"
+
+
+def _summary(found: Mapping[str, Sequence[Outcome]], work: Work) -> list[str]:
+    ours = "; ".join(
+        f"{label} {_both(runs)}" + (f" (paper {PAPER[label]})" if label in PAPER else "")
+        for label, runs in found.items()
+    )
+    reached = [label for label, runs in found.items() if label != REAL and all(map(_is_at_goal, runs))]
+    goal = f"reached in every run by {', '.join(reached)}" if reached else "reached by none"
+    return [
+        f"Modes / KL [nats] after {work.epochs} epochs of {work.num_images:,} images: {ours}.",
+        f"All {NUM_MODES:,} modes with a KL of at most {GOAL_NATS:g} nats are {goal} at this budget.",
+    ]
+
+
+def _is_at_goal(run: Outcome) -> bool:
+    return bool(run["modes"] == NUM_MODES and run["kl_nats"] <= GOAL_NATS)
+
+
+def _checks(found: Mapping[str, Sequence[Outcome]]) -> list[Check]:
+    """Of runs with the same seed, so with the same batches."""
+    claims = [
+        ("A packed discriminator covers more modes than a plain one", PACKED, PLAIN, "modes", 1),
+        ("A packed discriminator brings the modes' shares nearer to the true ones", PACKED, PLAIN, "kl_nats", -1),
+        ("A critic with a gradient penalty covers more modes than a plain discriminator", CRITIC, PLAIN, "modes", 1),
+    ]  # fmt: skip
+    checks = []
+    for claim, better, worse, key, sign in claims:
+        gains = paired(found.get(better, []), found.get(worse, []), itemgetter(key))
+        if len(gains) < 2:  # without an interval nothing is borne out
+            continue
+        low, high = bounds(summarize(gains))
+        what, decimals = ("modes", 0) if key == "modes" else ("nats of KL", 2)
+        text = f"{better} less {worse}: {over_seeds(gains, decimals)} {what}, paired by seed"
+        checks.append(Check(claim, text, low > 0 if sign > 0 else high < 0))
+    return checks
+
+
+def _table(found: Mapping[str, Sequence[Outcome]], work: Work) -> Table:
+    rows = [
+        [
+            label,
+            over_seeds(_values(runs, "modes"), 0),
+            over_seeds(_values(runs, "kl_nats"), 2 if label != REAL else 3),
+            PAPER.get(label, "-"),
+            over_seeds(seconds, 0) if (seconds := _values(runs, "train_seconds")) else "-",
+        ]
+        for label, runs in found.items()
+    ]
+    expected = expected_modes(true_shares(), work.num_samples)
+    return Table(
+        "Modes covered, of 1,000",
+        ["samples of", "modes", "KL [nats]", "paper: modes / KL", "training [s]"],
+        rows,
+        f"Of {work.num_samples:,} samples, each plane named by a classifier of digits; KL(p of samples ‖ p of training "
+        f"images). Mean over {seeds_of(found)} ± its 95 % interval. As many draws of the true shares cover "
+        f"{expected:.1f} modes and diverge by about {(NUM_MODES - 1) / (2 * work.num_samples):.3f} nats: the floor. "
+        f"The classifier names a digit whatever it sees: a sample that shows none counts for a mode too.",
+    )
+
+
+def _elsewhere() -> Table:
+    rows = [[label, figures] for label, figures in ELSEWHERE.items()]
+    return Table("What papers give for other models", ["model", "modes / KL [nats]"], rows)
+
+
+def _differing(work: Work, seeds: str) -> list[tuple[str, str, str]]:
+    rows = [
+        ("training images", "128,000", f"{work.num_images:,}, of 55,000 digits: 5,000 are for validation"),
+        ("epochs", "50", f"{work.epochs}"),
+        ("samples", "26,000", f"{work.num_samples:,}"),
+        ("networks", "a DCGAN; channels not looked up", f"convolutions, {work.hidden} channels at the coarsest level"),
+        ("steps of WGAN-GP's critic to one of the generator", "not looked up", "1"),
+        ("classifier", "of the paper's own", "three times the one of MNIST's extractor, a plane each"),
+        ("runs", "not looked up", seeds),
+    ]
+    return [row for row in rows if row[1] != row[2]]
+
+
+def _figure(found: Mapping[str, Sequence[Outcome]]) -> Figure:
+    drawing, axes = panels(len(found), 1, size=(6.4, 0.95))
+    for panel, (label, look) in zip(axes, looks(list(found)).items(), strict=True):
+        samples = np.array(found[label][0]["samples"], np.uint8).transpose(0, 2, 3, 1)
+        film(panel, samples, f"{label}: {_both(found[label])}", look["color"])
+    return Figure(
+        "samples",
+        "The first samples of each: modes / KL [nats]",
+        "Of the first seed. Are there three digits in each, one a colour, and are they not always the same?",
+        drawing,
+    )

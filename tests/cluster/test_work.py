@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from genray.cluster.place import SameFolder
+from genray.cluster.work import Final, Shared, Task, do, is_out_of_memory
+from genray.config import Experiment
+from genray.data.spec import Dataset, TrainingData
+from genray.errors import Fault
+from genray.metrics.evaluate import Judge, make_judge
+from genray.metrics.features import Extractor, extractor_for
+from genray.train.distributed import Distributed
+
+
+@pytest.fixture
+def shared(tmp_path: Path, digits: Dataset) -> Shared:
+    data = TrainingData(digits.name, digits.spec, digits.train, digits.validation)
+    extractor = Extractor("none", "0", {}, digits.spec, {"weight": np.zeros(1)})
+    judge = Judge(extractor, digits.validation, None, (), 16)  # type: ignore[arg-type]  no metric asks for features
+    return Shared(SameFolder(tmp_path), data, judge)
+
+
+def test_out_of_memory_says_what_to_lower(shared: Shared) -> None:
+    """A layer of 64 x 10^11 weights is more than any machine of today holds, and PyTorch says so at once."""
+    experiment = Experiment.parse({"model": {"name": "vae", "hidden": 10**11}, "batch_size": 96, "metrics": []})
+    with pytest.raises(Fault, match=r"out of memory on cpu with batch_size=96, model.hidden=100000000000; lower"):
+        do(
+            Task("vae/trial_0", experiment, False),
+            shared,
+            lambda: pytest.fail("no finalist"),
+            bool,
+            Distributed.single(),
+        )
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (MemoryError(), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
+            True,
+        ),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+    ],
+)
+def test_only_a_lack_of_memory_is_taken_for_one(error: Exception, is_one: bool) -> None:
+    assert is_out_of_memory(error) == is_one
+
+
+def test_the_test_split_is_opened_by_a_finalist_that_ended_and_once(tmp_path: Path, digits: Dataset) -> None:
+    """Not by a trial, not by a finalist that is stopped, and not again by one that is handed out again."""
+    experiment = Experiment.parse(
+        {"model": {"name": "vae", "hidden": 8}, "epochs": 2, "evaluate_every": 1, "metrics": ["class_entropy"]}
+    )
+    extractor = extractor_for(digits.training_data)
+    judges = [make_judge(extractor, split, experiment.metrics) for split in (digits.validation, digits.test)]
+    shared = Shared(SameFolder(tmp_path), digits.training_data, judges[0])
+    opened: list[str] = []
+
+    def final() -> Final:
+        opened.append("test")
+        return Final(judges[1], {}, digits)
+
+    def done(name: str, finalist: bool, stopped: bool = False) -> list[str]:
+        opened.clear()
+        do(Task(name, experiment, finalist), shared, final, lambda row: not stopped, Distributed.single())
+        return list(opened)
+
+    assert done("vae/trial_0", finalist=False) == []
+    assert done("vae/finalist_0", finalist=True, stopped=True) == []
+    assert done("vae/finalist_1", finalist=True) == ["test"]
+    assert done("vae/finalist_1", finalist=True) == []

@@ -1,0 +1,81 @@
+"""A training that is cut off, anywhere and any number of times, comes out bitwise as one that never was; and the folder
+that keeps what it goes on from."""
+
+from pathlib import Path
+
+import pytest
+
+from genray.cluster.ask import ask
+from genray.cluster.parts import Asked, Begun, Record, opened
+from genray.data import datasets
+from genray.data.spec import Dataset
+from genray.errors import UserError
+from genray.studies import _pieces, iwae, parzen
+from genray.studies.base import Outcome, Part, Saved
+from tests.studies import fakes
+
+
+@pytest.fixture(autouse=True)
+def _small(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "load", lambda name: digits)
+    monkeypatch.setattr(_pieces, "PIECE_S", 0.0)  # a piece an epoch
+    monkeypatch.setitem(iwae.WORK, "quick", iwae.Work(("IWAE, k=5",), 1, (1, 2), 200, 100, 20))
+    monkeypatch.setitem(parzen.WORK, "quick", parzen.Work(1, 3, 8, 2, 2, 3))
+    monkeypatch.setattr(parzen, "NUM_SAMPLES", 100)
+
+
+PARTS = [
+    Part("iwae", iwae.training, {"label": "IWAE, k=5", "seed": 0, "budget": "quick"}),
+    *(Part(label, parzen.scored, {"label": label, "seed": 0, "budget": "quick"}) for label in ("VAE", "GAN", "AAE")),
+]
+
+
+def without_times(outcome: Outcome) -> Outcome:
+    return {key: value for key, value in outcome.items() if key != "train_seconds"}
+
+
+def cut_off_after(part: Part, saved: bytes | None, pieces: int) -> Saved:
+    """As by a kill: nothing of the process is left but what it yielded last."""
+    work = part.pieces(saved)
+    found = [next(work) for _ in range(pieces)]
+    work.close()
+    return found[-1]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_training_cut_off_comes_out_bitwise_the_same(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = cut_off_after(part, None, 1)
+    second = cut_off_after(part, first.state, 1)
+    third = cut_off_after(part, second.state, 1)
+    assert [saved.reached for saved in (first, second, third)] == [f"epoch {n} of 3" for n in (1, 2, 3)]
+    monkeypatch.setattr(_pieces, "PIECE_S", 1e9)
+    whole = without_times(fakes.outcome_of(part))
+    assert without_times(fakes.outcome_of(part, second.state)) == whole
+    assert without_times(fakes.outcome_of(part, third.state)) == whole  # trained, but not scored yet
+
+
+def test_long_pieces_save_at_the_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pieces, "PIECE_S", 1e9)
+    assert [saved.reached for saved in PARTS[0].pieces()] == ["epoch 3 of 3"]
+
+
+def test_what_is_begun_is_kept_until_it_is_done(tmp_path: Path) -> None:
+    part, other = Part("a", fakes.climb, {"steps": 3}), Part("b", fakes.climb, {"steps": 3})
+    begun = Begun(Saved(b"\x00\n\xff{state}\n", "step 1 of 3"), 2.5)
+    with opened(tmp_path / "out", Asked("squares", "quick")) as shelf:
+        shelf.save(part, begun)
+        assert shelf.begun([part, other]) == {"a": begun}
+        assert shelf.begun([Part("a", fakes.climb, {"steps": 4})]) == {}
+        assert shelf.records([part, other]) == {}
+        shelf.keep(part, Record({"square": 9}, 3.0))
+        assert shelf.begun([part, other]) == {}
+        assert [path.name for path in (tmp_path / "out" / "parts").iterdir()] == ["a.json"]
+
+
+def test_a_study_that_answers_from_all_parts_alone_takes_no_minutes(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^study gradient_variance answers from all of its parts alone, so it takes no"
+    ):
+        ask("gradient_variance", out=tmp_path / "out", minutes=1)
+    with pytest.raises(UserError, match=r"^--minutes must be above 0, got -1; give"):
+        ask("iwae", out=tmp_path / "out", minutes=-1)

@@ -1,0 +1,60 @@
+"""What `pip install` of the wheel gives, without the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from genray.arguments import SEARCH_SPACES
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--trials", "1", "--set", "experiment.epochs=2", "--set", "finalists.seeds=1", "--set", "models=[vae]"]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With genray from its wheel alone, and what it needs from where the tests have it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source, environment = folder / "source", folder / "environment"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+    build = ["wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run([*pip, *build], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    [site] = environment.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")  # whose own .pth files are not read
+    [wheel] = folder.glob("genray-*.whl")
+    python = environment / "bin" / "python"
+    install = [str(python), "-m", "pip", "-q", "--disable-pip-version-check", "install"]
+    subprocess.run([*install, "--no-deps", "--ignore-installed", str(wheel)], check=True)
+    return environment
+
+
+def genray(environment: Path, folder: Path, *arguments: str) -> str:
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [str(environment / "bin" / "genray"), *arguments]
+    done = subprocess.run(command, check=False, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_it_is_the_wheels_own_and_brings_all_search_spaces(environment: Path, tmp_path: Path) -> None:
+    code = "import genray.arguments as a; print(a.__file__); print(*sorted(p.name for p in a.SEARCH_SPACES.iterdir()))"
+    python = [str(environment / "bin" / "python"), "-c", code]
+    told = subprocess.run(python, check=True, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
+    assert Path(told[0]).is_relative_to(environment)
+    assert told[1].split() == sorted(path.name for path in SEARCH_SPACES.iterdir())
+
+
+@pytest.mark.ray
+def test_the_demos_sweep_ends_with_its_page(environment: Path, tmp_path: Path) -> None:
+    genray(environment, tmp_path, "sweep", "quickstart", *TINY)
+    comparison = json.loads((tmp_path / "runs/quickstart/comparison/comparison.json").read_text())
+    assert [row["model"] for row in comparison["rows"]] == ["vae"]
+    assert "<table" in (tmp_path / "runs/quickstart/comparison/index.html").read_text()

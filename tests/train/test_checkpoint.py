@@ -1,0 +1,122 @@
+"""Checkpoints that a kill cut short, or a disk damaged."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from genray.data.spec import DataSpec
+from genray.errors import UserError
+from genray.train import checkpoint
+
+
+def state_of(epoch: int) -> dict[str, Any]:
+    return {"epoch": epoch, "row": {"epoch": epoch}, "model": {"weight": torch.full((40, 50), float(epoch))}}
+
+
+def epoch_of(path: Path) -> int | None:
+    found = checkpoint.latest(path)
+    if found is None:
+        return None
+    assert torch.equal(found["model"]["weight"], state_of(found["epoch"])["model"]["weight"])
+    return int(found["epoch"])
+
+
+def test_every_flipped_bit_is_found_or_harmless(tmp_path: Path, tiny_spec: DataSpec) -> None:
+    path = tmp_path / "state.pt"
+    checkpoint.save(path, state_of(3), tiny_spec)
+    content, numbers, found = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+        damaged = bytearray(content)
+        damaged[numbers.integers(len(content))] ^= 1 << int(numbers.integers(8))
+        path.write_bytes(damaged)
+        try:
+            state, spec = checkpoint.read(path)
+        except UserError:
+            found += 1
+        else:
+            assert spec == tiny_spec
+            assert torch.equal(state["model"]["weight"], state_of(3)["model"]["weight"])
+    assert found > 250
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: content[:-700] + bytes([content[-700] ^ 1]) + content[-699:],
+        lambda content: content.replace(b"format", b"formal"),
+        lambda content: b"PK and so on" * 50,
+    ],
+)
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
+    damage: Callable[[bytes], bytes], tmp_path: Path, tiny_spec: DataSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state.pt"
+    for epoch in (5, 10, 15):
+        checkpoint.save(path, state_of(epoch), tiny_spec)
+    path.write_bytes(damage(path.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        assert epoch_of(path) == 10
+    assert str(path) in caplog.text
+    path.with_name(checkpoint.BEFORE).write_bytes(b"")
+    assert epoch_of(path) is None
+    with pytest.raises(UserError, match=r"state\.pt"):  # whoever wants this very state is not given another
+        checkpoint.read(path)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("num_before", [0, 1, 2])
+def test_a_kill_between_any_two_writes_leaves_the_old_state_or_the_new(
+    num_before: int, tmp_path: Path, tiny_spec: DataSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call that changes the folder is cut off once before it is made, and once after."""
+    changing = ("open", "fsync", "replace", "rename", "unlink", "link", "chmod", "mkdir")
+    outcomes = set()
+    for cut in range(1_000):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        path = folder / "state.pt"
+        for epoch in range(num_before):
+            checkpoint.save(path, state_of(epoch), tiny_spec)
+        calls = iter(range(1_000_000))
+
+        def cut_off(call: Callable[..., Any], calls: Any = calls, cut: int = cut) -> Callable[..., Any]:
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                if next(calls) == cut:
+                    raise Killed
+                result = call(*args, **kwargs)
+                if next(calls) == cut:
+                    raise Killed
+                return result
+
+            return wrapped
+
+        with monkeypatch.context() as patch:
+            for name in changing:
+                patch.setattr(os, name, cut_off(getattr(os, name)))
+            try:
+                checkpoint.save(path, state_of(9), tiny_spec)
+            except Killed:
+                ended = False
+            else:
+                ended = True
+        before = num_before - 1 if num_before else None
+        assert epoch_of(path) in {before, 9}
+        outcomes.add(epoch_of(path))
+        if ended:
+            assert epoch_of(path) == 9
+            assert cut > 8  # calls were cut off at all
+            break
+    assert outcomes == {before, 9}
