@@ -176,8 +176,10 @@ def _steps(experiment: Experiment, given: Given, at: Distributed) -> Cost:
     each = []
     for place in PLACES:
         first = trainer.meter.step_at(place)
-        trainer.train_step(first - first % turn)  # allocates, shuffles an epoch and compiles what is compiled
-        each.append(_timed(trainer, range(first - first % turn, 1 << 62, turn), turn, at))
+        first -= first % turn
+        for step in range(first, first + turn * trainer.num_first_steps):  # allocates, shuffles an epoch, records steps
+            trainer.train_step(step)
+        each.append(_timed(trainer, range(first, 1 << 62, turn), turn, at))
     started = time.perf_counter()
     with contextlib.suppress(Fault):  # steps of so many places are no training: a loss may well diverge
         trainer.end_epoch()

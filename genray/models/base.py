@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -105,6 +105,12 @@ class GenerativeModel(nn.Module, ABC):
 
     def set_progress(self, progress: Progress) -> None:
         """Schedules (a warm-up, growth) and power iterations, before each step. Nothing by default."""
+
+    def branch(self) -> Hashable | None:
+        """What losses branch on that is no tensor, such as a level: while it stays the same, a step is the same
+        operations on tensors in the same places, and may be recorded once and replayed. None: it is not known, and no
+        step is replayed. Said by a model that has a `set_progress`, where `()` means that it moves tensors alone."""
+        return () if type(self).set_progress is GenerativeModel.set_progress else None
 
     def settle(self) -> None:
         """Told that the model changes no more, before its sampler is exported: what `sample` reads from buffers as

@@ -106,6 +106,9 @@ class Model(GenerativeModel):
     def set_progress(self, progress: Progress) -> None:
         spectral.iterate(self.discriminator)
 
+    def branch(self) -> tuple[()]:
+        return ()
+
     def sample(self, n: int, noise: Noise, *, label: Tensor | None = None) -> Tensor:
         return self.decode(noise.normal(n, self.config.latent))
 

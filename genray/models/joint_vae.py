@@ -195,5 +195,8 @@ class Model(GenerativeModel):
     def set_progress(self, progress: Progress) -> None:
         self.kl_weight.at(progress.epoch)
 
+    def branch(self) -> tuple[()]:
+        return ()
+
 
 OPTIMIZER = OptimizerConfig(learning_rate=2e-3)

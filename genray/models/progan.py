@@ -172,6 +172,9 @@ class Model(GenerativeModel):
         self.level.fill_(self._level)
         self.alpha.fill_(alpha)
 
+    def branch(self) -> tuple[int, bool, bool]:
+        return self._level, self._fading, self._is_r1_due
+
     def begins_anew(self, progress: Progress) -> bool:
         """At the first step of a level: Adam's moments are those of other losses."""
         levels = [self._level_and_alpha(*spent)[0] for spent in (progress.spent_before, progress.spent)]

@@ -138,6 +138,9 @@ class Model(GenerativeModel):
     def set_progress(self, progress: Progress) -> None:
         self.kl_weight.at(progress.epoch)
 
+    def branch(self) -> tuple[()]:
+        return ()
+
 
 Gaussians = DiagonalGaussian | TwoLayerPosterior
 OPTIMIZER = OptimizerConfig(learning_rate=2e-3)

@@ -20,6 +20,13 @@ class Noise:
         self._generator.manual_seed(stream_seed(*key))
         self.device, self._rank, self._world_size = device, rank, world_size
 
+    @classmethod
+    def drawn_by(cls, generator: torch.Generator) -> Noise:
+        """On one rank, from a generator whose seed is set elsewhere: to `stream_seed` of the key."""
+        noise = cls.__new__(cls)
+        noise._generator, noise.device, noise._rank, noise._world_size = generator, generator.device, 0, 1
+        return noise
+
     def normal(self, *shape: int) -> Tensor:
         """Standard normal draws of `shape`."""
         return self._mine(torch.randn(self._global(shape), generator=self._generator, device=self.device), shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import Tensor
 
 from genray.models.base import GenerativeModel
 from genray.train.flat import FlatModule, flatten_children
@@ -20,16 +21,17 @@ class Ema:
         """`networks` are the model's own."""
         self._source, self._decay = model, decay
         self.model = copy.deepcopy(model).requires_grad_(False) if decay else model
-        self._present = [network.vector for network in networks.values()]
-        self._average = [network.vector for network in flatten_children(self.model).values()] if decay else []
+        self._present: list[Tensor] = [network.vector for network in networks.values()]
+        self._average: list[Tensor] = (
+            [network.vector for network in flatten_children(self.model).values()] if decay else []
+        )
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """After step number `step`, counted from 1."""
         if self._decay:
             decay = min(self._decay, (1 + step) / (10 + step))
-            for average, present in zip(self._average, self._present, strict=True):
-                average.lerp_(present, 1.0 - decay)
+            torch._foreach_lerp_(self._average, self._present, 1.0 - decay)
 
     @torch.no_grad()
     def evaluated(self) -> GenerativeModel:

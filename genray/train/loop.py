@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,16 +14,17 @@ from genray.config import Experiment
 from genray.data.batches import Batches
 from genray.data.spec import TrainingData
 from genray.errors import Fault, UserError, nearest
-from genray.models.base import Batch, GenerativeModel, Loss, Phase, build
-from genray.nn.noise import Noise
+from genray.models.base import GenerativeModel, build
 from genray.runs import Row, Run
 from genray.samplers import PRIOR, make_sampler, samplers_of
 from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.ema import Ema
-from genray.train.flat import FlatModule, flatten_children
+from genray.train.flat import flatten_children
 from genray.train.log import RunLog
 from genray.train.meter import Meter
+from genray.train.phases import PhaseRunner
+from genray.train.steps import BatchSource, Steps
 
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge
@@ -35,81 +34,6 @@ if TYPE_CHECKING:
 class Outcome:
     row: Row  # the last one that was evaluated
     stopped: bool  # before its budget was spent, because `report` said so
-
-
-class BatchSource(Protocol):
-    """`Batches` of images, or draws of a known density."""
-
-    steps_per_epoch: int
-
-    def __getitem__(self, step: int) -> Batch: ...
-
-
-class PhaseRunner:
-    """One phase with the networks that it moves, its optimizer and the losses of the present epoch."""
-
-    def __init__(self, phase: Phase, networks: dict[str, FlatModule], experiment: Experiment) -> None:
-        config = experiment.optimizer.resolve(phase.name, phase.optimizer)
-        self.phase, self._clip_norm = phase, config.clip_norm
-        self._moved = [network for name, network in networks.items() if name in phase.updates]
-        self._frozen = [network for name, network in networks.items() if name not in phase.updates]
-        self._learning_rate = config.learning_rate
-        self._parameters = [p for network in self._moved for p in network.parameters]
-        vectors = [network.vector for network in self._moved]
-        self.optimizer = torch.optim.AdamW(
-            vectors,
-            config.learning_rate,
-            config.betas,
-            weight_decay=config.weight_decay,
-            fused=vectors[0].device.type in ("cpu", "cuda"),
-        )
-        self._losses: list[tuple[int, Loss]] = []
-
-    def update(self, step: int, loss_of: Callable[[], Loss], distributed: Distributed) -> None:
-        """Gradient of the loss with respect to this phase's parameters alone, averaged over ranks, then a step."""
-        for networks, moves in ((self._frozen, False), (self._moved, True)):
-            for network in networks:
-                for p in network.parameters:
-                    p.requires_grad_(moves)
-        loss = loss_of()
-        # parameters of levels that are still to grow get zeros
-        gradients = iter(torch.autograd.grad(loss.total, self._parameters, allow_unused=True, materialize_grads=True))
-        vectors = [network.take_gradients(gradients) for network in self._moved]
-        distributed.average(vectors)
-        if self._clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_([network.vector for network in self._moved], self._clip_norm)
-        self.optimizer.step()
-        self._losses.append((step, Loss(loss.total.detach(), loss.terms)))
-
-    def scale_learning_rate(self, factor: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate * factor
-
-    def forget(self) -> None:
-        """The optimizer as it was before its first step."""
-        self.optimizer.state.clear()
-
-    def end_epoch(self, distributed: Distributed) -> Row:
-        """Means of the loss and its terms over the epoch. The one place that waits for the device: a loss that was
-        not finite at any step is found here, and raised with the step, phase and terms at which it began."""
-        if not self._losses:  # a phase that had no turn: fewer steps in an epoch than from one to the next
-            return {}
-        steps = [step for step, _ in self._losses]
-        names = ["loss", *self._losses[0][1].terms]
-        values = torch.stack([value for _, loss in self._losses for value in (loss.total, *loss.terms.values())])
-        self._losses.clear()
-        values = values.float()
-        distributed.average([values])
-        table = values.view(len(steps), len(names))
-        means: list[float] = table.mean(dim=0).tolist()
-        if not all(map(math.isfinite, means)):
-            first = int((~table.isfinite()).any(dim=1).int().argmax())
-            terms = ", ".join(f"{name}={value:g}" for name, value in zip(names, table[first].tolist(), strict=True))
-            raise Fault(
-                f"the loss is not finite at step {steps[first]} in phase {self.phase.name!r}: {terms}; "
-                f"lower optimizer.learning_rate or set optimizer.clip_norm"
-            )
-        return {f"train/{self.phase.name}/{name}": mean for name, mean in zip(names, means, strict=True)}
 
 
 class Trainer:
@@ -129,6 +53,7 @@ class Trainer:
                 raise UserError(f"optimizer.phases: {name!r} is no phase of this model{nearest(name, known)}")
         self._networks = list(networks.values())
         self._phases = [PhaseRunner(phase, networks, experiment) for phase in phases]
+        self._steps = Steps(self._phases, self.model, batches, experiment, distributed)
         self.epoch, self.step, self.train_seconds, self.row = 0, 0, 0.0, Row()
         self.meter = Meter(experiment, batches.steps_per_epoch)
         self._started: float | None = None  # this epoch, on a clock that stands still while pictures are drawn
@@ -137,6 +62,11 @@ class Trainer:
     @property
     def finished(self) -> bool:
         return self.meter.is_spent(self.step)
+
+    @property
+    def num_first_steps(self) -> int:
+        """Of each kind of step, those that take longer than all that follow."""
+        return self._steps.num_first
 
     def train_epoch(self) -> Row:
         """Trains one epoch, or what the budget leaves of it, and returns its row."""
@@ -177,7 +107,6 @@ class Trainer:
         return {"epoch": self.epoch, "step": self.step, "train_seconds": round(self.train_seconds, 3)}
 
     def train_step(self, step: int) -> None:
-        experiment, place = self.experiment, self.distributed
         progress = self.meter.tell(step)
         if self.model.begins_anew(progress):
             paused = time.perf_counter()
@@ -187,22 +116,9 @@ class Trainer:
             for runner in self._phases:
                 runner.forget()
         self.model.set_progress(progress)
-        batch = self._batches[step]
-        for runner in self._phases:
-            if step % runner.phase.every:
-                continue
-            key = (experiment.seed, step, runner.phase.name)
-            noise = Noise(*key, device=place.device, rank=place.rank, world_size=place.world_size)
-            with self._autocast():
-                loss = runner.phase.loss
-                runner.update(step, lambda: loss(batch, noise), place)  # noqa: B023  called before the next turn
+        self._steps.take(step)
         self.ema.update(step + 1)
-        self.meter.read(self._clock(), place)
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.experiment.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.distributed.device.type, dtype=torch.bfloat16)
+        self.meter.read(self._clock(), self.distributed)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -223,7 +139,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
         for runner in self._phases:
-            runner.optimizer.load_state_dict(state["optimizers"][runner.phase.name])
+            runner.restore(state["optimizers"][runner.phase.name])
 
 
 def make_trainer(experiment: Experiment, data: TrainingData, distributed: Distributed) -> Trainer:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from genray.config import Experiment
 from genray.data.spec import Dataset
@@ -35,10 +36,10 @@ def slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     done = 0
     update = loop.PhaseRunner.update
 
-    def counted(self: loop.PhaseRunner, *args: Any) -> None:
+    def counted(self: loop.PhaseRunner, *args: Any) -> Tensor:
         nonlocal done
-        update(self, *args)
         done += 1
+        return update(self, *args)
 
     monkeypatch.setattr(loop.PhaseRunner, "update", counted)
     monkeypatch.setattr(loop.time, "perf_counter", lambda: done / 10)

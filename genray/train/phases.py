@@ -1,0 +1,103 @@
+"""One phase of a model in training: the networks that it moves, and their optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genray.config import Experiment
+from genray.errors import Fault
+from genray.models.base import Loss, Phase
+from genray.runs import Row
+from genray.train.distributed import Distributed
+from genray.train.flat import FlatModule
+
+
+class PhaseRunner:
+    """One phase with the networks that it moves, its optimizer and the losses of the present epoch."""
+
+    def __init__(self, phase: Phase, networks: dict[str, FlatModule], experiment: Experiment) -> None:
+        config = experiment.optimizer.resolve(phase.name, phase.optimizer)
+        self.phase, self._clip_norm = phase, config.clip_norm
+        self._moved = [network for name, network in networks.items() if name in phase.updates]
+        self._frozen = [network for name, network in networks.items() if name not in phase.updates]
+        self._learning_rate = config.learning_rate
+        self._parameters = [p for network in self._moved for p in network.parameters]
+        vectors = [network.vector for network in self._moved]
+        device = vectors[0].device
+        on_cuda = device.type == "cuda"  # where a step is replayed: its rate and count of steps lie on the device
+        self.optimizer = torch.optim.AdamW(
+            vectors,
+            torch.tensor(config.learning_rate, device=device) if on_cuda else config.learning_rate,
+            config.betas,
+            weight_decay=config.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
+            capturable=on_cuda,
+        )
+        self._names: list[str] = []
+        self._losses: list[tuple[int, Tensor]] = []
+
+    def update(self, loss_of: Callable[[], Loss], distributed: Distributed) -> Tensor:
+        """Gradient of the loss with respect to this phase's parameters alone, averaged over ranks, then a step.
+
+        Returns the loss and its terms, in one vector.
+        """
+        for networks, moves in ((self._frozen, False), (self._moved, True)):
+            for network in networks:
+                for p in network.parameters:
+                    p.requires_grad_(moves)
+        loss = loss_of()
+        # parameters of levels that are still to grow get zeros
+        gradients = iter(torch.autograd.grad(loss.total, self._parameters, allow_unused=True, materialize_grads=True))
+        vectors = [network.take_gradients(gradients) for network in self._moved]
+        distributed.average(vectors)
+        if self._clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_([network.vector for network in self._moved], self._clip_norm)
+        self.optimizer.step()
+        self._names = ["loss", *loss.terms]
+        return torch.stack([value.float() for value in (loss.total.detach(), *loss.terms.values())])
+
+    def note(self, step: int, losses: Tensor) -> None:
+        """What `update` returned at a step."""
+        self._losses.append((step, losses))
+
+    def scale_learning_rate(self, factor: float) -> None:
+        for group in self.optimizer.param_groups:
+            rate = self._learning_rate * factor
+            group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+
+    def forget(self) -> None:
+        """The optimizer as it was before its first step; in the same place, which a captured step reads."""
+        for moments in self.optimizer.state.values():
+            for moment in moments.values():
+                moment.zero_()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Moments as the optimizer's `state_dict` gave them, on this device or another."""
+        mine = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict(state | {"param_groups": mine})
+
+    def end_epoch(self, distributed: Distributed) -> Row:
+        """Means of the loss and its terms over the epoch. The one place that waits for the device: a loss that was
+        not finite at any step is found here, and raised with the step, phase and terms at which it began."""
+        if not self._losses:  # a phase that had no turn: fewer steps in an epoch than from one to the next
+            return {}
+        steps = [step for step, _ in self._losses]
+        table = torch.stack([losses for _, losses in self._losses])
+        self._losses.clear()
+        distributed.average([table])
+        means: list[float] = table.mean(dim=0).tolist()
+        if not all(map(math.isfinite, means)):
+            first = int((~table.isfinite()).any(dim=1).int().argmax())
+            terms = ", ".join(
+                f"{name}={value:g}" for name, value in zip(self._names, table[first].tolist(), strict=True)
+            )
+            raise Fault(
+                f"the loss is not finite at step {steps[first]} in phase {self.phase.name!r}: {terms}; "
+                f"lower optimizer.learning_rate or set optimizer.clip_norm"
+            )
+        return {f"train/{self.phase.name}/{name}": mean for name, mean in zip(self._names, means, strict=True)}
