@@ -54,7 +54,7 @@ class Decoder(BaseDecoder):
         return ModelOutput(reconstruction=torch.sigmoid(self.network(z)))
 
 
-def theirs(data: Dataset, hidden: int, batch_size: int, folder: str) -> BaseTrainer:
+def theirs(data: Dataset, hidden: int, batch_size: int, folder: str, *, no_cuda: bool = True) -> BaseTrainer:
     twin = ours(data, hidden, batch_size).model
     config = VAEConfig(input_dim=data.spec.shape, latent_dim=LATENT, reconstruction_loss="bce")
     images = torch.from_numpy(data.train.images.astype(np.float32) / 255)
@@ -62,7 +62,7 @@ def theirs(data: Dataset, hidden: int, batch_size: int, folder: str) -> BaseTrai
         VAE(config, encoder=Encoder(twin.encoder), decoder=Decoder(twin.decoder)),
         train_dataset=BaseDataset(images, torch.zeros(len(images))),
         training_config=BaseTrainerConfig(
-            output_dir=folder, per_device_train_batch_size=batch_size, learning_rate=1e-3, no_cuda=True
+            output_dir=folder, per_device_train_batch_size=batch_size, learning_rate=1e-3, no_cuda=no_cuda
         ),
     )
     trainer.prepare_training()

@@ -1,0 +1,157 @@
+"""Training steps on a CUDA device: replayed as graphs against run as they are, and against pythae's trainer where it is
+installed. Of each model: microseconds a step, whether losses agree, and how much of a step the device is busy."""
+
+import argparse
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.common import header
+from genray.config import Experiment
+from genray.data.datasets import load
+from genray.data.spec import Dataset
+from genray.train import steps
+from genray.train.distributed import Distributed
+from genray.train.loop import Trainer, make_trainer
+
+MODELS: list[dict[str, Any]] = [
+    {"name": "vae"},
+    {"name": "gan"},
+    {"name": "aae"},
+    {"name": "vae_gan"},
+    {"name": "cvae"},
+    {"name": "joint_vae"},
+    {"name": "discrete_vae"},
+    {"name": "vae", "network": "conv"},
+    {"name": "gan", "network": "conv"},
+    {"name": "progan", "growth": False},
+]
+NUM_COMPARED = 100  # steps, of which losses are compared
+NUM_PROFILED = 50
+
+
+def trainer_of(data: Dataset, model: dict[str, Any], asked: argparse.Namespace) -> Trainer:
+    given = {"dataset": "mnist", "epochs": 300, "batch_size": asked.batch_size, "metrics": []}
+    hidden = {} if model["name"] == "progan" else {"hidden": asked.hidden}
+    experiment = Experiment.parse(given | {"model": hidden | model})
+    return make_trainer(experiment, data.training_data, Distributed.single("cuda"))
+
+
+@contextlib.contextmanager
+def as_they_are() -> Iterator[None]:
+    """Trainers made here capture nothing."""
+    before, steps.capture_on = steps.capture_on, lambda place: None
+    try:
+        yield
+    finally:
+        steps.capture_on = before
+
+
+def losses(trainer: Trainer) -> torch.Tensor:
+    """Of all phases and terms, at each of the first steps."""
+    for step in range(NUM_COMPARED):
+        trainer.train_step(step)
+    noted = [torch.stack([values for _, values in runner._losses]) for runner in trainer._phases]
+    trainer.end_epoch()
+    return torch.cat([values.flatten() for values in noted])
+
+
+def microseconds(trainer: Trainer, count: int) -> float:
+    """Of a step, the device's work waited for at the end."""
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    for step in range(NUM_COMPARED, NUM_COMPARED + count):
+        trainer.train_step(step)
+    torch.cuda.synchronize()
+    seconds = time.perf_counter() - started
+    trainer.end_epoch()
+    return seconds / count * 1e6
+
+
+def profiled(trainer: Trainer) -> tuple[float, float]:
+    """Kernels a step, and microseconds of a step in which the device is busy."""
+    with profile(activities=[ProfilerActivity.CUDA]) as found:
+        for step in range(NUM_PROFILED):
+            trainer.train_step(step)
+        torch.cuda.synchronize()
+    trainer.end_epoch()
+    events = [e for e in found.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+    busy, end = 0.0, 0.0
+    for event in sorted(events, key=lambda e: e.time_range.start):  # kernels of two streams may overlap
+        busy += max(0.0, event.time_range.end - max(end, event.time_range.start))
+        end = max(end, event.time_range.end)
+    return len(events) / NUM_PROFILED, busy / NUM_PROFILED
+
+
+def pythae_epoch(data: Dataset, asked: argparse.Namespace) -> Callable[[], object]:
+    """An epoch of pythae's VAE on the same device."""
+    from benchmarks.training_throughput import theirs
+
+    trainer = theirs(data, asked.hidden, asked.batch_size, tempfile.mkdtemp(), no_cuda=False)
+    return lambda: trainer.train_step(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=1_000, help="timed steps of each")
+    parser.add_argument("--epochs", type=int, default=0, help="whole epochs of VAE, GAN and AAE that are timed too")
+    parser.add_argument("--hidden", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=128)
+    asked = parser.parse_args()
+    data = load("mnist")
+    torch.zeros(1, device="cuda")
+    print(header("Training steps on a GPU: replayed graphs", ["torch"]), flush=True)
+    print(f"- device: {torch.cuda.get_device_name()}\n- hidden {asked.hidden}, batch {asked.batch_size}, MNIST\n")
+    print(
+        "| model | as it is [µs] | replayed [µs] | ratio | kernels | busy | busy, replayed | losses differ by |"
+    )
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for model in MODELS:
+        with as_they_are():
+            plain = trainer_of(data, model, asked)
+        replayed = trainer_of(data, model, asked)
+        expected, found = losses(plain), losses(replayed)
+        differ = float(((found - expected).abs() / expected.abs().clamp_min(1e-3)).max())
+        times = [microseconds(trainer, asked.steps // share) for trainer, share in ((plain, 4), (replayed, 1))]
+        kernels, busy = profiled(replayed)
+        _, busy_plain = profiled(plain)
+        shares = [f"{100 * b / t:.0f} %" for b, t in zip((busy_plain, busy), times, strict=True)]
+        name = " ".join(map(str, model.values()))
+        print(
+            f"| {name} | {times[0]:.0f} | {times[1]:.0f} | {times[0] / times[1]:.1f} | {kernels:.0f} | "
+            f"{shares[0]} | {shares[1]} | {differ:.1e} |",
+            flush=True,
+        )
+    if asked.epochs:
+        print(f"\n| {asked.epochs} epochs of | seconds |\n|---|---|")
+        for name in ("vae", "gan", "aae"):
+            trainer = trainer_of(data, {"name": name}, asked)
+            started = time.perf_counter()
+            for _ in range(asked.epochs):
+                trainer.train_epoch()
+            print(f"| {name} | {time.perf_counter() - started:.1f} |", flush=True)
+    with contextlib.suppress(ModuleNotFoundError):
+        epoch = pythae_epoch(data, asked)
+        ours = trainer_of(data, {"name": "vae", "latent": 20}, asked)
+        ratios = []
+        for _ in range(3):
+            sides = []
+            for side in (ours.train_epoch, epoch):
+                torch.cuda.synchronize()
+                started = time.perf_counter()
+                with contextlib.redirect_stdout(io.StringIO()):
+                    side()
+                torch.cuda.synchronize()
+                sides.append(time.perf_counter() - started)
+            ratios.append(sides[1] / sides[0])
+        print(f"\nAn epoch of pythae's VAE takes {', '.join(f'{r:.1f}' for r in ratios)} times as long as ours.")
+
+
+if __name__ == "__main__":
+    main()
