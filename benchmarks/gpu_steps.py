@@ -36,6 +36,10 @@ NUM_COMPARED = 100  # steps, of which losses are compared
 NUM_PROFILED = 50
 
 
+def name_of(model: dict[str, Any]) -> str:
+    return " ".join(map(str, model.values()))
+
+
 def trainer_of(data: Dataset, model: dict[str, Any], asked: argparse.Namespace) -> Trainer:
     given = {"dataset": "mnist", "epochs": 300, "batch_size": asked.batch_size, "metrics": []}
     hidden = {} if model["name"] == "progan" else {"hidden": asked.hidden}
@@ -54,9 +58,10 @@ def as_they_are() -> Iterator[None]:
 
 
 def losses(trainer: Trainer) -> torch.Tensor:
-    """Of all phases and terms, at each of the first steps."""
-    for step in range(NUM_COMPARED):
-        trainer.train_step(step)
+    """Of all phases and terms, at each of the first steps, with convolutions that give the same each time."""
+    with torch.backends.cudnn.flags(deterministic=True):
+        for step in range(NUM_COMPARED):
+            trainer.train_step(step)
     noted = [torch.stack([values for _, values in runner._losses]) for runner in trainer._phases]
     trainer.end_epoch()
     return torch.cat([values.flatten() for values in noted])
@@ -99,6 +104,7 @@ def pythae_epoch(data: Dataset, asked: argparse.Namespace) -> Callable[[], objec
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="*", default=[name_of(model) for model in MODELS])
     parser.add_argument("--steps", type=int, default=1_000, help="timed steps of each")
     parser.add_argument("--epochs", type=int, default=0, help="whole epochs of VAE, GAN and AAE that are timed too")
     parser.add_argument("--hidden", type=int, default=128)
@@ -108,11 +114,9 @@ def main() -> None:
     torch.zeros(1, device="cuda")
     print(header("Training steps on a GPU: replayed graphs", ["torch"]), flush=True)
     print(f"- device: {torch.cuda.get_device_name()}\n- hidden {asked.hidden}, batch {asked.batch_size}, MNIST\n")
-    print(
-        "| model | as it is [µs] | replayed [µs] | ratio | kernels | busy | busy, replayed | losses differ by |"
-    )
+    print("| model | as it is [µs] | replayed [µs] | ratio | kernels | busy | busy, replayed | losses differ by |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    for model in MODELS:
+    for model in (model for model in MODELS if name_of(model) in asked.models):
         with as_they_are():
             plain = trainer_of(data, model, asked)
         replayed = trainer_of(data, model, asked)
@@ -122,9 +126,8 @@ def main() -> None:
         kernels, busy = profiled(replayed)
         _, busy_plain = profiled(plain)
         shares = [f"{100 * b / t:.0f} %" for b, t in zip((busy_plain, busy), times, strict=True)]
-        name = " ".join(map(str, model.values()))
         print(
-            f"| {name} | {times[0]:.0f} | {times[1]:.0f} | {times[0] / times[1]:.1f} | {kernels:.0f} | "
+            f"| {name_of(model)} | {times[0]:.0f} | {times[1]:.0f} | {times[0] / times[1]:.1f} | {kernels:.0f} | "
             f"{shares[0]} | {shares[1]} | {differ:.1e} |",
             flush=True,
         )

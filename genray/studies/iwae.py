@@ -58,7 +58,7 @@ class Work(NamedTuple):
 
 WORK: dict[Budget, Work] = {
     "quick": Work(("VAE, k=1", "VAE, k=5", "IWAE, k=5"), 3, (1, 1), 20, 1_000, 500),
-    "full": Work(tuple(MODELS), 3, (1, 3, 9, 27, 81, 243), 100, 10_000, 5_000),
+    "full": Work(tuple(MODELS), 3, (1, 3, 9, 27, 81, 243, 729), 100, 10_000, 5_000),
 }
 
 

@@ -93,7 +93,14 @@ def test_a_model_that_does_not_say_what_it_branches_on_is_not_recorded(
     assert not recorder.recorded
 
 
+@pytest.fixture
+def reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN's faster convolutions add up in an order of their own each time."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+
+
 @pytest.mark.gpu
+@pytest.mark.usefixtures("reproducible")
 @every_change
 def test_a_replayed_step_gives_what_the_step_gives_on_cuda(
     model: dict[str, object], digits: Dataset, monkeypatch: pytest.MonkeyPatch
