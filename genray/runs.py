@@ -101,7 +101,7 @@ def create_run(path: Path | str, experiment: Experiment, *, resume: bool = False
     try:
         if (path / "experiment.yaml").exists():
             return _same_run(path, experiment, resume)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not files.holds_nothing(path, "experiment.yaml"):
             raise UserError(f"{path} is there and is not a run; give another folder with --out")
         files.write_text(path / "experiment.yaml", experiment.to_yaml())
     except OSError as error:

@@ -63,7 +63,7 @@ def _check_place(out: Path, resume: bool) -> None:
             raise UserError(
                 f"{out} holds a sweep already; go on with it by --resume, or give another folder with --out"
             )
-    elif out.exists() and (not out.is_dir() or any(path.name != ".lock" for path in out.iterdir())):
+    elif not files.holds_nothing(out, "sweep.yaml"):
         raise UserError(f"{out} is there and is not a sweep; give another folder with --out")
     elif resume:
         raise UserError(f"{out} holds no sweep to go on with; leave out --resume, or give its folder with --out")

@@ -1,0 +1,47 @@
+"""A sweep whose driver is killed between any two changes of the sweep's folder, without Ray: its runs are played."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from genray.runs import open_run
+from genray.space import Sweep
+from tests.cluster.test_conductor import TREE, play, trials
+from tests.faults import cuts
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),  # it forks on purpose
+]
+
+RANDOM = {
+    "experiment": {"dataset": "digits", "epochs": 2, "evaluate_every": 1},
+    "models": ["vae"],
+    "trials": 3,
+    "optuna": {"sampler": "random", "seed": 5},
+    "finalists": {"seeds": 1},
+}
+GRID = RANDOM | {"search": {"model.hidden": {"choice": [8, 16, 24]}}, "trials": None, "optuna": {"sampler": "grid"}}
+
+
+@pytest.mark.parametrize("changes", [RANDOM, GRID], ids=["random", "grid"])
+def test_a_sweep_goes_on_to_the_same_trials(changes: dict[str, Any], tmp_path: Path) -> None:
+    sweep = Sweep.parse(TREE | changes)
+
+    def go_on(out: Path) -> None:
+        play(sweep, out, resume=(out / "sweep.yaml").exists())
+
+    go_on(tmp_path / "whole")
+    whole = trials(tmp_path / "whole")
+    for out in cuts(go_on, lambda cut: tmp_path / f"sweep{cut}", at_least=40):
+        go_on(out)
+        found = trials(out)
+        assert [trial.state for trial in found] == [TrialState.COMPLETE] * 3
+        assert [trial.params for trial in found] == [trial.params for trial in whole]
+        assert [trial.values for trial in found] == [trial.values for trial in whole]
+        for run in ("trial_0000", "trial_0001", "trial_0002", "finalist_0"):
+            assert open_run(out / "vae" / run).experiment == open_run(tmp_path / "whole" / "vae" / run).experiment
