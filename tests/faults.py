@@ -20,32 +20,47 @@ def _changes(event: str, arguments: tuple[Any, ...]) -> bool:
     return event in _CHANGING
 
 
+def in_a_child(action: Callable[[], int]) -> int:
+    """Does `action` in a process of its own, and gives its exit code, 255 where it raised."""
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        os._exit(action())
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(255)
+
+
+def before_changes(folder: Path, do: Callable[[int, str], object]) -> None:
+    """Before each call of this process that changes `folder`, from now to its end, `do` is told its number and name."""
+    calls = iter(range(1_000_000))
+
+    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+        if _changes(event, arguments) and str(arguments[0]).startswith(str(folder)):
+            do(next(calls), event)
+
+    def heard_fsync(file: int, fsync: Callable[[int], None] = os.fsync) -> None:  # of which the audit does not tell
+        if os.readlink(f"/proc/self/fd/{file}").startswith(str(folder)):
+            do(next(calls), "os.fsync")
+        fsync(file)
+
+    os.fsync = heard_fsync
+    sys.addaudithook(hear)
+
+
 def ends_before(call: int, action: Callable[[], object], folder: Path) -> bool:
     """Does `action` in a process of its own, which ends at once before its `call`-th call that changes `folder`:
     nothing is cleaned up, nothing flushed. False where it comes to its end in fewer calls."""
-    if child := os.fork():
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code in (0, KILLED), "the child failed; its traceback stands above"
-        return code == KILLED
-    try:
-        calls = iter(range(1_000_000))
 
-        def count() -> None:
-            if next(calls) == call:
-                os._exit(KILLED)
-
-        def hear(event: str, arguments: tuple[Any, ...]) -> None:
-            if _changes(event, arguments) and str(arguments[0]).startswith(str(folder)):
-                count()
-
-        fsync = os.fsync
-        os.fsync = lambda file: (count(), fsync(file))[1]  # of which the audit does not tell
-        sys.addaudithook(hear)
+    def be_killed() -> int:
+        before_changes(folder, lambda number, event: os._exit(KILLED) if number == call else None)
         action()
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
+        return 0
+
+    code = in_a_child(be_killed)
+    assert code in (0, KILLED), "the child failed; its traceback stands above"
+    return code == KILLED
 
 
 def cuts(action: Callable[[Path], object], folder_of: Callable[[int], Path], *, at_least: int) -> Iterator[Path]:
