@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+from genray import files
+from genray.cluster import mirror
+from genray.cluster.remote import token
 from genray.runs import open_run
 from genray.space import Sweep
+from genray.storage import Disk
 from tests.cluster.test_conductor import TREE, play, trials
 from tests.faults import cuts
 
@@ -45,3 +49,34 @@ def test_a_sweep_goes_on_to_the_same_trials(changes: dict[str, Any], tmp_path: P
         assert [trial.values for trial in found] == [trial.values for trial in whole]
         for run in ("trial_0000", "trial_0001", "trial_0002", "finalist_0"):
             assert open_run(out / "vae" / run).experiment == open_run(tmp_path / "whole" / "vae" / run).experiment
+
+
+class DiskAsBucket(Disk):
+    url = "disk"
+
+
+def test_what_the_driver_knew_last_is_not_lost(tmp_path: Path) -> None:
+    """Its journal, of which the bucket has the first part, is fetched over by nothing that is older."""
+    bucket = DiskAsBucket(tmp_path / "bucket")
+    bucket.write("out/sweep.yaml", b"name: mine\n")
+    bucket.write("out/study.journal", b"1\n2\n")
+
+    def knows_more(cut: int) -> Path:
+        files.write_text((out := tmp_path / str(cut) / "out") / "study.journal", "1\n2\n3\n")
+        return out
+
+    for out in cuts(lambda out: mirror.fetch(out, bucket), knows_more, at_least=4):  # type: ignore[arg-type]
+        assert (out / "study.journal").read_text() == "1\n2\n3\n"
+
+
+def test_a_token_that_was_half_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+
+    def make(folder: Path) -> None:
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(folder / "auth_token"))
+        token.make()
+        assert len(token.read()) == 64
+        assert token.path().stat().st_mode & 0o777 == 0o600
+
+    for folder in cuts(make, lambda cut: tmp_path / f"token{cut}", at_least=3):
+        make(folder)
