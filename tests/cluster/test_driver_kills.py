@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,26 @@ def test_a_sweep_goes_on_to_the_same_trials(changes: dict[str, Any], tmp_path: P
         assert [trial.values for trial in found] == [trial.values for trial in whole]
         for run in ("trial_0000", "trial_0001", "trial_0002", "finalist_0"):
             assert open_run(out / "vae" / run).experiment == open_run(tmp_path / "whole" / "vae" / run).experiment
+
+
+def test_a_sweep_goes_on_where_its_journal_could_not_grow(tmp_path: Path) -> None:
+    """By the system's own limit on a file's size: a line of the journal is cut off in its middle."""
+    sweep = Sweep.parse(TREE | RANDOM)
+    play(sweep, tmp_path / "whole")
+    whole, out = trials(tmp_path / "whole"), tmp_path / "out"
+    size = (tmp_path / "whole" / "study.journal").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in range(1_200, size, 400):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                play(sweep, out, resume=out.exists())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    play(sweep, out, resume=True)
+    assert [(trial.state, trial.params, trial.values) for trial in trials(out)] == [
+        (trial.state, trial.params, trial.values) for trial in whole
+    ]
 
 
 class DiskAsBucket(Disk):
