@@ -77,6 +77,9 @@ def test_a_run(few: Dataset, tmp_path: Path) -> None:
         resumed = trained(folder, few)
         assert rows(resumed) == rows(whole)
         assert not hidden(folder)
+        events = EventAccumulator(str(folder)).Reload()
+        assert [event.step for event in events.Scalars("train/elbo/loss")] == [1, 2]
+        assert [event.step for event in events.Images("samples")] == [0, 1, 2]
         for mine, other in zip(weights(resumed), weights(whole), strict=True):
             assert torch.equal(mine, other)
         pictures = [name for name in seen(whole.path) if name.endswith((".png", ".webp"))]
