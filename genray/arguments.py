@@ -7,7 +7,7 @@ import sysconfig
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from genray import files, models
+from genray import models, schema
 from genray.config import Experiment, parse_overrides, with_values
 from genray.errors import UserError, nearest
 from genray.space import Sweep
@@ -23,7 +23,7 @@ def experiment_of(
     if model not in models.names():
         models.load(model)  # which says what is wrong
     values = ({"dataset": dataset} if dataset else {}) | parse_overrides(overrides)
-    tree = with_values(files.read_yaml(config) if config else {}, values)
+    tree = with_values(schema.read_yaml(config) if config else {}, values)
     named = with_values(tree, {"model.name": model})
     other = (tree.get("model") or {}).get("name", model)
     if other != model:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from genray.cli_cluster import cluster
-from genray.endings import Stopped, resumable, words
+from genray.endings import Stopped, of_disk, resumable, words
 from genray.errors import Fault, UserError
 
 app = typer.Typer(
@@ -399,7 +399,8 @@ def study(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command. Returns 0: done; 2: wrong input; 1: a fault of ours or the machine's; 130: stopped by Ctrl-C."""
+    """Runs a command. Returns 0: done; 2: wrong input, or a disk that is full or read-only; 1: another fault of ours or
+    the machine's; 130: stopped by Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries, about what a user cannot mend; `python -W` brings them back
@@ -413,7 +414,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Stopped, Fault) as error:
         return _say(str(error), 130 if isinstance(error, Stopped) else 1)
     except OSError as error:
-        return _say(words(error), 1)
+        return _say(str(told), 2) if (told := of_disk(error)) is not None else _say(words(error), 1)
     return _say("stopped", 130) if code == 130 else code or 0
 
 

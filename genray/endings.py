@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 from genray.errors import Fault, UserError
+
+_FIXES = {
+    errno.ENOSPC: "free some room on that disk",
+    errno.EDQUOT: "free some room, or have the quota raised",
+    errno.EFBIG: "raise the limit on the size of files (`ulimit -f`)",
+    errno.EROFS: "mount that disk for writing",
+    errno.EACCES: "give yourself the right to write there",
+}
 
 
 class Stopped(RuntimeError):
@@ -30,9 +39,18 @@ def resumable(marker: Path) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             raise Stopped(f"stopped; {hint}") from None
         if isinstance(error, OSError):
+            if (told := of_disk(error)) is not None:
+                raise UserError(f"{told}; {hint}") from error
             raise Fault(f"{words(error)}; {hint}") from error
         error.add_note(f"genray: {hint}")  # below the traceback of a fault of ours
         raise
+
+
+def of_disk(error: BaseException | None) -> UserError | None:
+    """What is told of a disk on which its user can make room, or which he can allow to be written to."""
+    if isinstance(error, OSError) and error.errno in _FIXES:
+        return UserError(f"{words(error)}; {_FIXES[error.errno]}")
+    return None
 
 
 def words(error: Exception) -> str:

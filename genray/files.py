@@ -13,21 +13,39 @@ import yaml
 
 from genray.errors import UserError
 
+_HALF = ".half"  # ends the name of a file that is being written
+
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file beside `path`, flushes it to the disk and renames it: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Writes a file beside `path`, flushes it to the disk and renames it: a reader sees the old file or the new one.
+
+    Raises OSError, which names `path`.
+    """
+    with _errors_name(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_HALF)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # mkstemp makes 0600, which a colleague on a shared disk cannot read
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _errors_name(path: Path) -> Iterator[None]:
+    """The system names the half-written file, or none; torch.save raises an error of its own while it handles one."""
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes 0600, which a colleague on a shared disk cannot read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError) or cause.errno is None:
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -41,6 +59,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Standard JSON: a number that is not finite is refused, as no other reader would take it."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def holds_nothing(folder: Path, first: str) -> bool:
+    """Whether a folder is not there, or holds at most a lock and what a kill left of the write of its `first` file."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(p.name == ".lock" or p.name.startswith(f".{first}.") for p in folder.iterdir())
+
+
+def drop_half_written(folder: Path) -> None:
+    """Removes what kills left of `write_atomically` in a folder in which nobody else writes now."""
+    for path in folder.glob(f".*{_HALF}"):
+        path.unlink()
 
 
 def require_writable(folder: Path, what: str) -> None:

@@ -1,6 +1,6 @@
 """The folder of one training run, and what it holds.
 
-experiment.yaml   what was asked for
+experiment.yaml   what was asked for, and the version of the folder (genray/schema.py)
 metrics.jsonl     a row an epoch
 checkpoint/       state.pt, to go on from and to sample from, and the one before it
 samples.png       and the other pictures of genray/pictures.py, of the last evaluation
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genray import files
+from genray import files, schema
 from genray.config import Experiment
 from genray.errors import UserError
 
@@ -92,7 +92,7 @@ def open_run(path: Path | str) -> Run:
     if not (path / "experiment.yaml").is_file():
         missing = "holds no experiment.yaml" if path.is_dir() else "is not a folder"
         raise UserError(f"{path} is not a run: it {missing}; give the folder that `genray train` wrote")
-    return Run(path, Experiment.parse(files.read_yaml(path / "experiment.yaml"), str(path / "experiment.yaml")))
+    return Run(path, Experiment.parse(schema.read_yaml(path / "experiment.yaml"), str(path / "experiment.yaml")))
 
 
 def create_run(path: Path | str, experiment: Experiment, *, resume: bool = False) -> Run:
@@ -101,9 +101,9 @@ def create_run(path: Path | str, experiment: Experiment, *, resume: bool = False
     try:
         if (path / "experiment.yaml").exists():
             return _same_run(path, experiment, resume)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not files.holds_nothing(path, "experiment.yaml"):
             raise UserError(f"{path} is there and is not a run; give another folder with --out")
-        files.write_text(path / "experiment.yaml", experiment.to_yaml())
+        files.write_text(path / "experiment.yaml", schema.stamped(experiment.to_yaml()))
     except OSError as error:
         raise UserError(f"cannot write the run to {path}: {error.strerror}; give another folder with --out") from None
     return Run(path, experiment)

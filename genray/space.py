@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from genray import files, metrics, models
+from genray import metrics, models, schema
 from genray.config import Budget, Experiment, Strict, with_values
 from genray.distributions import Distribution, Value
 from genray.errors import UserError, nearest
@@ -161,7 +161,7 @@ class Sweep(Strict):
     @classmethod
     def load(cls, path: Path | str, overrides: Mapping[str, Any] | None = None) -> Self:
         """A YAML file with values set on top: {"experiment.epochs": 5, "search.model.hidden": {"choice": [64]}}."""
-        tree, overrides = files.read_yaml(Path(path)), overrides or {}
+        tree, overrides = schema.read_yaml(Path(path)), overrides or {}
         if isinstance(chosen := overrides.get("models"), list) and isinstance(own := tree.get("model_search"), dict):
             tree["model_search"] = {model: search for model, search in own.items() if model in chosen}
         for key, value in overrides.items():

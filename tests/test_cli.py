@@ -148,9 +148,9 @@ def test_sample(trained: Path, tmp_path: Path) -> None:
     [
         (Fault("the loss is not finite"), 1, "the loss is not finite; what was done is in run"),
         (
-            OSError(28, "No space left on device", "run/metrics.jsonl"),
+            OSError(5, "Input/output error", "run/metrics.jsonl"),
             1,
-            "run/metrics.jsonl: No space left on device; what",
+            "run/metrics.jsonl: Input/output error; what",
         ),
         (KeyboardInterrupt(), 130, "stopped; what was done is in run: the same command with --resume goes on"),
     ],

@@ -19,6 +19,7 @@ from genray.files import parse_yaml
 from genray.space import Sweep
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "docs/cluster.md", "docs/results.md", "genray/cli.py")  # that show commands
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -35,7 +36,7 @@ def test_commands_of_the_documents_take_the_arguments_that_they_are_shown_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`--help` at the end parses all that stands before it."""
-    documents = "".join((ROOT / name).read_text() for name in ("README.md", "docs/cluster.md", "genray/cli.py"))
+    documents = "".join((ROOT / name).read_text() for name in DOCUMENTS)
     lines = re.findall(r"^ *(?:\.venv/bin/)?genray (\w.*?)(?: *#.*)?$", documents, re.MULTILINE)
     assert len(lines) >= 15
     for line in lines:

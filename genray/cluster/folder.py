@@ -1,6 +1,6 @@
 """The folder of a sweep: the truth that a resumed sweep starts from. One process at a time works in it.
 
-sweep.yaml             what was asked for
+sweep.yaml             what was asked for, and the version of the folder (genray/schema.py)
 study.journal          Optuna's studies, one a model
 <model>/trial_0007/    runs of the search
 <model>/finalist_0/    runs of the best configuration, scored on the test split
@@ -18,7 +18,7 @@ from pathlib import Path
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-from genray import files
+from genray import files, schema
 from genray.config import flatten
 from genray.errors import UserError
 from genray.space import Sweep
@@ -42,7 +42,7 @@ def opened(out: Path, sweep: Sweep) -> Iterator[JournalStorage]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with files.locked(out, "sweep"):
-            files.write_text(out / "sweep.yaml", sweep.to_yaml())
+            files.write_text(out / "sweep.yaml", schema.stamped(sweep.to_yaml()))
             _drop_half_line(out / "study.journal")
             yield _read(out / "study.journal")
     except (PermissionError, NotADirectoryError) as error:
@@ -63,7 +63,7 @@ def _check_place(out: Path, resume: bool) -> None:
             raise UserError(
                 f"{out} holds a sweep already; go on with it by --resume, or give another folder with --out"
             )
-    elif out.exists() and (not out.is_dir() or any(path.name != ".lock" for path in out.iterdir())):
+    elif not files.holds_nothing(out, "sweep.yaml"):
         raise UserError(f"{out} is there and is not a sweep; give another folder with --out")
     elif resume:
         raise UserError(f"{out} holds no sweep to go on with; leave out --resume, or give its folder with --out")

@@ -43,10 +43,8 @@ def fetch(out: Path, bucket: Bucket | None) -> None:
     there = bucket.list(out.name)
     if "sweep.yaml" not in there:
         return
-    journal = _newer_journal(out / "study.journal", bucket if "study.journal" in there else None)
-    pull(bucket, out.name, out, {}, lambda name: not _is_checkpoint(name))
-    if journal is not None:
-        files.write_bytes(out / "study.journal", journal)
+    kept = _knows_more(out / "study.journal", bucket if "study.journal" in there else None)
+    pull(bucket, out.name, out, {}, lambda name: not (_is_checkpoint(name) or (kept and name == "study.journal")))
 
 
 def _check(bucket: Bucket, prefix: str) -> None:
@@ -64,15 +62,15 @@ def _check(bucket: Bucket, prefix: str) -> None:
         raise UserError(f"--storage {bucket.url} does not give back what was written to it; take another storage")
 
 
-def _newer_journal(path: Path, bucket: Bucket | None) -> bytes | None:
-    """What the driver's own journal says, where it knows all that the bucket's does, and more."""
+def _knows_more(path: Path, bucket: Bucket | None) -> bool:
+    """Whether the driver's own journal says all that the bucket's does, and more."""
     if not path.exists():
-        return None
+        return False
     here = path.read_bytes()
     there = bucket.read(f"{path.parent.name}/{path.name}") if bucket else b""
     if not (here.startswith(there) or there.startswith(here)):
         raise UserError(f"{path.parent} and the storage hold different sweeps of that name; give another --out")
-    return here if len(here) > len(there) else None
+    return len(here) > len(there)
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def check(out: Path, asked: Asked, *, resume: bool) -> None:
                 f"{out} holds a study already; go on with it by --resume, or give another folder with --out"
             )
         _check_same(files.read_yaml(out / "study.yaml"), asked, out)
-    elif out.exists() and (not out.is_dir() or any(path.name != ".lock" for path in out.iterdir())):
+    elif not files.holds_nothing(out, "study.yaml"):
         raise UserError(f"{out} is there and is not a study; give another folder with --out")
     elif resume:
         raise UserError(f"{out} holds no study to go on with; leave out --resume, or give its folder with --out")

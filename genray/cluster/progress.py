@@ -14,7 +14,7 @@ from genray.cluster import snapshot
 from genray.cluster.conductor import Conductor
 from genray.cluster.snapshot import Snapshot
 from genray.cluster.view import View
-from genray.endings import words
+from genray.endings import of_disk, words
 from genray.errors import Fault, UserError
 
 TICK_S = 0.5  # between two looks at the models
@@ -93,7 +93,7 @@ def _end(error: BaseException | None) -> tuple[str, int]:
         return "finished", 0
     if isinstance(error, KeyboardInterrupt):
         return "stopped", 130
-    return "failed", 2 if isinstance(error, UserError) else 1
+    return "failed", 2 if isinstance(error, UserError) or of_disk(error) is not None else 1
 
 
 def _reason(error: BaseException | None) -> str:

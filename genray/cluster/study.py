@@ -58,7 +58,7 @@ class ModelStudy:
         """A trial to run now; None where all are handed out."""
         while True:
             if self._left_behind:
-                trial = Trial(self._study, self._left_behind.pop(0)._trial_id)
+                trial = self._take_up(self._left_behind.pop(0))
             elif len(self._trials()) < self._sweep.num_trials:
                 number = len(self._trials())
                 self._study.sampler = make_sampler(self._sweep, self.model, number)
@@ -67,6 +67,16 @@ class ModelStudy:
                 return None
             if job := self._begin(trial):
                 return job
+
+    def _take_up(self, left: FrozenTrial) -> Trial:
+        """A trial that a killed sweep left behind. The kill may have come between two draws of its parameters: its
+        sampler is brought to where it was, so that the rest is what it would have been."""
+        self._study.sampler = make_sampler(self._sweep, self.model, left.number)
+        trial = Trial(self._study, left._trial_id)
+        for key, distribution in left.distributions.items():
+            if key not in trial.relative_params and not distribution.single():
+                self._study.sampler.sample_independent(self._study, left, key, distribution)
+        return trial
 
     def _begin(self, trial: Trial) -> Job | None:
         params = {key: distribution.suggest(trial, key) for key, distribution in self._sweep.space(self.model).items()}

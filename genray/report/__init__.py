@@ -35,6 +35,7 @@ def compare(
         result["summary"] = over_all
     page = html.render(results, collections, paths=paths, out=out, summary=over_all)
     try:
+        files.drop_half_written(out)
         files.write_json(out / "comparison.json", result)
         files.write_text(out / "comparison.csv", tables.csv(result))
         files.write_text(out / "comparison.md", tables.markdown(result))

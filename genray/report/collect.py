@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genray import files
+from genray import schema
 from genray.config import flatten
 from genray.errors import UserError
 from genray.report.comparable import apart, refuse_mixtures
@@ -148,7 +148,7 @@ def _read_run(path: Path) -> list[Entry]:
 
 def _read_sweep(path: Path) -> Source:
     """A sweep with its finalists. One that has no result is left out of the table, and the notes say so."""
-    settings = files.read_yaml(path / "sweep.yaml")
+    settings = schema.read_yaml(path / "sweep.yaml")
     sweep = SweepFolder(path, settings, read_searches(path, settings))
     entries, notes = list[Entry](), list[str]()
     for model in settings.get("models", []):

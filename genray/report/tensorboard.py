@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from genray import files
 from genray.report.collect import Collection
 from genray.report.gallery import typical
 from genray.report.tables import markdown
@@ -27,17 +27,18 @@ def write(results: Mapping[str, Mapping[str, Any]], collections: Mapping[str, Co
     and of no other."""
     from tensorboardX import SummaryWriter  # takes two seconds
 
-    with tempfile.TemporaryDirectory(dir=out, prefix=".events") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         with SummaryWriter(folder, filename_suffix=SUFFIX) as writer:
             for name, comparison in results.items():
                 tag = f"comparison/{name}" if len(results) > 1 else "comparison"
                 writer.add_text(tag, markdown(comparison))
                 if (picture := wall(comparison, collections[name])) is not None:
                     writer.add_image(f"{tag}/samples", picture, dataformats="HWC")
-        for old in out.glob(f"events.out.tfevents.*{SUFFIX}"):
+        [new] = Path(folder).iterdir()
+        files.write_bytes(out / new.name, new.read_bytes())
+    for old in out.glob(f"events.out.tfevents.*{SUFFIX}"):
+        if old.name != new.name:
             old.unlink()
-        for new in Path(folder).iterdir():
-            os.replace(new, out / new.name)
 
 
 def wall(comparison: Mapping[str, Any], collection: Collection) -> NDArray[np.uint8] | None:

@@ -19,7 +19,8 @@ class Events:
     """Of one run, from a step on: what older files say of later steps no longer holds. Raises OSError."""
 
     def __init__(self, folder: Path, *, first_step: int) -> None:
-        self._writer = EventsWriter(str(folder / "events"))
+        number = len(list(folder.glob("events.*")))  # names tell seconds alone: a run may go on in that of its death
+        self._writer = EventsWriter(str(folder / "events"), f".{number:03d}")
         self._add(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
 
     def scalar(self, tag: str, value: float, step: int) -> None:

@@ -19,14 +19,17 @@ from genray.train.events import Events
 
 
 class RunLog:
-    """Rows and grids of a run. Opened at an epoch, it drops the rows after it: they are about to be trained again."""
+    """Rows and grids of a run. Opened at an epoch, it drops the rows after it: they are about to be trained again. At 0
+    that is every row, as a run that begins anew scores its first weights anew."""
 
     def __init__(self, run: Run, *, epoch: int) -> None:
         self._run = run
-        kept = [row for row in run.history if row["epoch"] <= epoch]
+        for folder in (run.path, *run.path.iterdir()):
+            files.drop_half_written(folder)
+        kept = [row for row in run.history if epoch and row["epoch"] <= epoch]
         files.write_text(run.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = run.metrics_path.open("a")
-        self._events = Events(run.path, first_step=epoch + 1)
+        self._events = Events(run.path, first_step=epoch + 1 if epoch else 0)
 
     def __enter__(self) -> Self:
         return self

@@ -146,7 +146,8 @@ class Played:
         (None, "finished", 0, ""),
         (KeyboardInterrupt(), "stopped", 130, ""),
         (UserError("no room"), "failed", 2, "no room"),
-        (OSError(28, "No space left on device", "x"), "failed", 1, "x: No space left on device"),
+        (OSError(28, "No space left on device", "x"), "failed", 2, "x: No space left on device"),
+        (OSError(5, "Input/output error", "x"), "failed", 1, "x: Input/output error"),
         (KeyError("k"), "failed", 1, "KeyError: 'k'"),
     ],
 )

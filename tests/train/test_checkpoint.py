@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,21 @@ def test_a_kill_between_any_two_writes_leaves_the_old_state_or_the_new(
             assert cut > 8  # calls were cut off at all
             break
     assert outcomes == {before, 9}
+
+
+def test_a_file_that_cannot_grow_is_an_error_of_the_disk_and_the_one_before_stands(
+    tmp_path: Path, tiny_spec: DataSpec
+) -> None:
+    """torch.save hides the system's error behind one of its own where a write is cut off in the middle."""
+    path = tmp_path / "state.pt"
+    checkpoint.save(path, state_of(3), tiny_spec)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in range(0, path.stat().st_size, 333):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        try:
+            with pytest.raises(OSError, match=r"File too large: .*next\.pt"):
+                checkpoint.save(path, state_of(9), tiny_spec)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert epoch_of(path) == 3
+        assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboardX import event_file_writer
 
 from genray.train.events import Events
 
@@ -18,6 +19,18 @@ def test_tensorboard_reads_what_was_added_at_once(tmp_path: Path) -> None:
     read.Reload()
     assert [(e.step, e.value) for e in read.Scalars("validation/frechet")] == [(1, 0.25), (2, 0.5), (5, 1.25)]
     events.close()
+
+
+def test_a_run_that_goes_on_in_the_second_of_its_death_keeps_its_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_file_writer.time, "time", lambda: 1_800_000_000.5)
+    for step in (1, 2):
+        events = Events(tmp_path, first_step=step)
+        events.scalar("validation/frechet", step / 4, step)
+        events.close()
+    read = EventAccumulator(str(tmp_path)).Reload()
+    assert [(e.step, e.value) for e in read.Scalars("validation/frechet")] == [(1, 0.25), (2, 0.5)]
 
 
 def test_a_full_disk_is_an_error_and_keeps_no_one_waiting(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from genray.errors import UserError
@@ -19,13 +20,16 @@ def make() -> bool:
     """Makes the token if there is none, for this user's eyes only. False where there was one."""
     where = path()
     where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, whole = tempfile.mkstemp(dir=where.parent)  # for this user's eyes only
     try:
-        descriptor = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        os.link(whole, where)
     except FileExistsError:
         where.chmod(0o600)
         return False
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32))
+    finally:
+        os.unlink(whole)
     return True
 
 
