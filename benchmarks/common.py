@@ -1,6 +1,8 @@
 """What every report starts with."""
 
+import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -27,13 +29,20 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
+def hardware() -> str:
+    """The GPU where there is one, or the number of cores, as names of reports have it: h200, cpu2."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"cpu{os.cpu_count()}"
+    return re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower().removeprefix("nvidia "))
+
+
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _cpu() -> str:
-    import os
-
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{os.cpu_count()} cores, {names[0] if names else platform.processor()}"

@@ -1,26 +1,30 @@
 """What a trial costs beside its own work, on two lanes: genray's sweep, against the documented recipe, a `TorchTrainer`
-with a worker group of its own inside each Tune trial.
+with a worker group of its own inside each Tune trial; against a plain Tune function, whose trials start a process each;
+and against Optuna alone in one process, with a thread a lane, and one trial after the other.
 
 The trials are real ones: a VAE on the embedded digits, of as many epochs as take `--seconds`, drawn at random and none
-stopped. What their own work takes is measured too: two warm processes train the same trials and do nothing else.
-Overhead = (wall time of all trials - wall time of their own work) / trials, once from the first call, with the start of
-Ray and of every process in it, and once from the first trial's first moment.
+stopped. What their own work takes is measured too, before each way: as many warm processes as it has lanes train the
+same trials and do nothing else. Overhead = (wall time of all trials - wall time of their own work) / trials, once from
+the first call, with the start of Ray and of every process in it, and once from the first trial's first moment. Every
+way has a process of its own, and the ways take turns.
 """
 
 import argparse
 import itertools
 import multiprocessing
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
 
+import optuna
 import torch
 
-from benchmarks.common import header
+from benchmarks.common import header, spread
 from genray.cluster.environment import prepare
 
 prepare(None)  # before ray is imported: no logs, no dashboard, a token
@@ -30,12 +34,15 @@ from ray import tune  # noqa: E402
 from ray.train import ScalingConfig  # noqa: E402
 from ray.train.torch import TorchTrainer  # noqa: E402
 
+from genray.cluster.place import SameFolder  # noqa: E402
 from genray.cluster.sweep import sweep  # noqa: E402
 from genray.cluster.work import Shared, Task, do  # noqa: E402
 from genray.config import Experiment  # noqa: E402
 from genray.data.datasets import load  # noqa: E402
+from genray.files import parse_yaml  # noqa: E402
 from genray.metrics.evaluate import make_judge, training_features  # noqa: E402
 from genray.metrics.features import extractor_for  # noqa: E402
+from genray.runs import open_run  # noqa: E402
 from genray.space import Sweep  # noqa: E402
 from genray.train.distributed import Distributed  # noqa: E402
 
@@ -68,7 +75,7 @@ def shared(out: Path) -> Shared:
     data = dataset.training_data
     extractor, names = extractor_for(data), Experiment.model_fields["metrics"].default
     judge = make_judge(extractor, data.validation, names, train=training_features(extractor, data.train, names))
-    return Shared(out, data, judge)
+    return Shared(SameFolder(out), data, judge)
 
 
 def train_alone(run: str, experiment: Experiment, given: Shared) -> float:
@@ -92,11 +99,11 @@ def _work(run: str, experiment: Experiment) -> float:
     return train_alone(run, experiment, _given)
 
 
-def own_work(asked: Sweep, out: Path) -> tuple[float, list[float]]:
+def own_work(asked: Sweep, out: Path, lanes: int) -> tuple[float, list[float]]:
     """Wall seconds of all trials in warm processes, and each trial's."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(LANES, spawn, initializer=_warm, initargs=(out,)) as pool:
-        list(pool.map(_work, [f"first_{i}" for i in range(LANES)], [space(1, 1).first_experiment(MODEL)] * LANES))
+    with ProcessPoolExecutor(lanes, spawn, initializer=_warm, initargs=(out,)) as pool:
+        list(pool.map(_work, [f"first_{i}" for i in range(lanes)], [space(1, 1).first_experiment(MODEL)] * lanes))
         started = time.perf_counter()
         seconds = list(pool.map(_work, [f"own_{i}" for i in range(asked.num_trials)], experiments(asked)))
         return time.perf_counter() - started, seconds
@@ -106,9 +113,75 @@ def ours(asked: Sweep, out: Path) -> tuple[float, float]:
     """Wall seconds of the search, from the call and from the first trial, finalist and report left out."""
     started = time.time()
     sweep(asked, out=out)
-    begun = min(path.stat().st_mtime for path in out.glob("*/trial_*/experiment.yaml"))
-    ended = max(path.stat().st_mtime for path in out.glob("*/trial_*/checkpoint/state.pt"))
+    return since(started, out, "*/trial_*")
+
+
+def since(started: float, out: Path, runs: str) -> tuple[float, float]:
+    """Seconds to the last trial's end, from `started` and from the first trial's first file."""
+    begun = min(path.stat().st_mtime for path in out.glob(f"{runs}/experiment.yaml"))
+    ended = max(path.stat().st_mtime for path in out.glob(f"{runs}/checkpoint/state.pt"))
     return ended - started, ended - begun
+
+
+def plain(asked: Sweep, out: Path) -> tuple[float, float]:
+    """The same for a Tune function, in a new process each."""
+    started = time.time()
+    ray.init(num_cpus=LANES, include_dashboard=False, log_to_driver=False)
+    given = ray.put(shared(out))
+
+    def trial(config: dict) -> None:
+        run_job(config["job"], ray.get(given))
+        tune.report({"done": 1})
+
+    search(trial, jobs(asked, "plain"), out)
+    ray.shutdown()
+    return since(started, out, "plain/*")
+
+
+def optuna_alone(asked: Sweep, out: Path, lanes: int) -> tuple[float, float]:
+    """The same for Optuna in this process, with a thread a lane, its journal on the disk as genray's is."""
+    started = time.time()
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    given = shared(out)
+    journal = optuna.storages.journal.JournalFileBackend(str(out / "study.journal"))
+    study = optuna.create_study(
+        storage=optuna.storages.JournalStorage(journal), sampler=optuna.samplers.RandomSampler(seed=0)
+    )
+
+    def objective(trial: optuna.Trial) -> float:
+        rate = trial.suggest_float("optimizer.learning_rate", 5e-4, 2e-3, log=True)
+        run = f"optuna/{trial.number}"
+        train_alone(run, asked.experiment_of(MODEL, {"optimizer.learning_rate": rate}), given)
+        return open_run(out / run).history[-1]["validation/frechet"]
+
+    study.optimize(objective, n_trials=asked.num_trials, n_jobs=lanes)
+    return since(started, out, "optuna/*")
+
+
+def threads(asked: Sweep, out: Path) -> tuple[float, float]:
+    return optuna_alone(asked, out, LANES)
+
+
+def one_by_one(asked: Sweep, out: Path) -> tuple[float, float]:
+    return optuna_alone(asked, out, 1)
+
+
+def jobs(asked: Sweep, folder: str) -> list[dict[str, str]]:
+    return [{"run": f"{folder}/{i}", "experiment": e.to_yaml()} for i, e in enumerate(experiments(asked))]
+
+
+def run_job(job: dict[str, str], given: Shared) -> None:
+    train_alone(job["run"], Experiment.parse(parse_yaml(job["experiment"], "")), given)
+
+
+def search(trial: Callable[[dict], None], jobs: list[dict[str, str]], out: Path) -> None:
+    tune.Tuner(
+        tune.with_resources(trial, {"CPU": 1}),
+        param_space={"job": tune.grid_search(jobs)},
+        tune_config=tune.TuneConfig(max_concurrent_trials=LANES, reuse_actors=False),
+        run_config=tune.RunConfig(storage_path=str(out / "tune"), verbose=0),
+    ).fit()
 
 
 def recipe(asked: Sweep, out: Path) -> tuple[float, float]:
@@ -117,28 +190,17 @@ def recipe(asked: Sweep, out: Path) -> tuple[float, float]:
     started = time.time()
     ray.init(num_cpus=2 * LANES, include_dashboard=False, log_to_driver=False)
     given = ray.put(shared(out))
-    jobs = [{"run": f"recipe/{i}", "experiment": e.to_yaml()} for i, e in enumerate(experiments(asked))]
 
     def trial(config: dict) -> None:
         def loop(config: dict) -> None:
-            from genray.files import parse_yaml
+            run_job(config["job"], ray.get(given))
 
-            experiment = Experiment.parse(parse_yaml(config["experiment"], ""))
-            train_alone(config["run"], experiment, ray.get(given))
-
-        TorchTrainer(loop, train_loop_config=config["job"], scaling_config=ScalingConfig(num_workers=1)).fit()
+        TorchTrainer(loop, train_loop_config=config, scaling_config=ScalingConfig(num_workers=1)).fit()
         tune.report({"done": 1})
 
-    tune.Tuner(
-        tune.with_resources(trial, {"CPU": 1}),
-        param_space={"job": tune.grid_search(jobs)},
-        tune_config=tune.TuneConfig(max_concurrent_trials=LANES),
-        run_config=tune.RunConfig(storage_path=str(out / "tune"), verbose=0),
-    ).fit()
-    begun = min(path.stat().st_mtime for path in out.glob("recipe/*/experiment.yaml"))
-    ended = max(path.stat().st_mtime for path in out.glob("recipe/*/checkpoint/state.pt"))
+    search(trial, jobs(asked, "recipe"), out)
     ray.shutdown()
-    return ended - started, ended - begun
+    return since(started, out, "recipe/*")
 
 
 def calibrate(seconds: float, out: Path) -> int:
@@ -152,36 +214,72 @@ def calibrate(seconds: float, out: Path) -> int:
     raise AssertionError
 
 
-def in_folder(measure: Callable[[Path], object]) -> object:
+def apart(measure: Callable[..., Any], *arguments: object) -> Any:
+    """Calls it in a process of its own; its last argument is a folder that goes afterwards."""
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, spawn) as pool:
+        return pool.submit(measure, *arguments, Path(folder) / "sweep").result()
+
+
+class Way(NamedTuple):
+    name: str
+    run: Callable[[Sweep, Path], tuple[float, float]]
+    lanes: int
+    trials: int
+
+
+class Found(NamedTuple):
+    """Seconds of one repeat."""
+
+    each: float  # a trial's own work
+    work: float  # of all of them
+    call: float  # overhead a trial, from the call
+    first: float  # from the first trial
+
+
+def measure(way: Way, epochs: int) -> Found:
+    asked = space(epochs, way.trials)
     with tempfile.TemporaryDirectory() as folder:
-        return measure(Path(folder))
+        work, each = own_work(asked, Path(folder), way.lanes)
+    whole, running = apart(way.run, asked)
+    return Found(sum(each) / way.trials, work, (whole - work) / way.trials, (running - work) / way.trials)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--recipe-trials", type=int, default=6, help="fewer, as each takes so long")
+    parser.add_argument("--slow-trials", type=int, default=6, help="of both ways that start processes a trial")
     parser.add_argument("--seconds", type=float, default=1.0, help="of a trial's own work")
+    parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
+    load = os.getloadavg()[0]
+    epochs = apart(calibrate, asked.seconds)
+    ways = (
+        Way("genray sweep", ours, LANES, asked.trials),
+        Way("(a) TorchTrainer a trial", recipe, LANES, asked.slow_trials),
+        Way("(b) Tune function, no reuse", plain, LANES, asked.slow_trials),
+        Way("(c) Optuna, a thread a lane", threads, LANES, asked.trials),
+        Way("Optuna, one trial after the other", one_by_one, 1, asked.trials),
+    )
+    found: dict[str, list[Found]] = {way.name: [] for way in ways}
+    for _ in range(asked.repeats):
+        for way in ways:
+            found[way.name].append(measure(way, epochs))
     print(header("Overhead of a trial", ["ray", "optuna", "torch"]))
-    epochs = in_folder(lambda folder: calibrate(asked.seconds, folder))
-    rows = []
-    for name, run, trials in (
-        ("genray sweep", ours, asked.trials),
-        ("TorchTrainer a trial", recipe, asked.recipe_trials),
-    ):
-        sweep_asked = space(epochs, trials)
-        work, each = in_folder(lambda folder, s=sweep_asked: own_work(s, folder))
-        folder = Path(tempfile.mkdtemp())
-        whole, running = run(sweep_asked, folder / "sweep")
-        shutil.rmtree(folder)
-        rows.append((name, trials, sum(each) / trials, work, whole, running))
-    print(f"VAE on the embedded digits, {epochs} epochs a trial, {LANES} lanes. Seconds of wall time.\n")
-    columns = ("", "trials", "own work a trial", "own work of all", "from the call", "overhead a trial")
-    print(f"| {' | '.join((*columns, 'from the first trial', 'overhead a trial'))} |\n|{'---|' * 8}")
-    for name, trials, each, work, *walls in rows:
-        cells = [f"{wall:.1f} | {(wall - work) / trials:.2f}" for wall in walls]
-        print(f"| {name} | {trials} | {each:.2f} | {work:.1f} | {' | '.join(cells)} |")
+    print(
+        f"VAE on the embedded digits, {epochs} epochs a trial, {LANES} lanes, {asked.repeats} repeats in turns. "
+        f"Seconds of wall time: median (range); the machine's load was {load:.1f} before.\n"
+    )
+    print("| | trials | own work a trial | own work of all | overhead a trial, from the call | from the first trial |")
+    print("|---|---|---|---|---|---|")
+    for way in ways:
+        columns = zip(*found[way.name], strict=True)
+        print(f"| {way.name} | {way.trials} | {' | '.join(spread(column) for column in columns)} |")
+    mine, group, threaded = (median(each.first for each in found[ways[i].name]) for i in (0, 1, 3))
+    print("\n| from the first trial, medians | | target |\n|---|---|---|")
+    print(f"| genray sweep, overhead a trial | {mine:.2f} s | at most 0.3 s |")
+    print(f"| (a) against genray sweep | {group / mine:.0f} | at least 30 |")
+    print(f"| genray sweep against (c) | {mine / threaded:.2f} | at most 3 |")
 
 
 if __name__ == "__main__":

@@ -242,6 +242,17 @@ def test_demo_goes_on_with_the_sweep_that_is_there(checkout: Checkout) -> None:
     assert checkout.calls[-1] == f"{sweep} --out elsewhere"
 
 
+def test_bench_sets_up_what_benchmarks_need_and_hands_the_names_on(checkout: Checkout) -> None:
+    checkout.run("launch/setup test")
+    checkout.run("launch/bench prdc growth")
+    assert checkout.calls[-2].endswith("-e .[bench]")  # what the tests need does not cover it
+    assert checkout.calls[-1] == "-m benchmarks prdc growth"
+    checkout.run("launch/bench")
+    checkout.run("launch/setup")
+    assert checkout.calls[-1] == "-m benchmarks"
+    assert checkout.count("pip") == 2
+
+
 def test_ci_installs_what_the_readme_says() -> None:
     def packages(path: str) -> list[str]:
         [line] = re.findall(r"apt-get install -y --no-install-recommends (.+)", (ROOT / path).read_text())

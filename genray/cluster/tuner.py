@@ -84,6 +84,8 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
     experiment = space.first_experiment(space.models[0])
     progress.begin(conductor, space.objective[0].metric)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"  # as many wait as the conductor has lanes for
+    # A snapshot that nobody reads, of all trials each time (34 kB of each): at the end alone, where Tune insists on it.
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"
     hand_out = HandOut(conductor)
     waiting = Waiting(conductor, experiment, space.lanes, space.start_timeout_s, progress.say)
     trainable = tune.with_resources(tune.with_parameters(Trial, given=given), _room(experiment))

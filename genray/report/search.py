@@ -22,6 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 from genray.errors import UserError
 
 FEWEST_FOR_IMPORTANCE = 4  # trials; a forest on fewer ranks parameters by chance
+# Of the forest's trees. Time grows with the square of the leaves: without it, 1,000 trials of 6 parameters took 20 s in
+# place of 2.5, and no share differed by more than it does from one of the forest's seeds to another.
+DEEPEST = 8
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Search:
         with _quiet():
             study = optuna.create_study()
         study.add_trials([_as_complete(trial, values[trial.number]) for trial in measured])
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        evaluator = optuna.importance.FanovaImportanceEvaluator(max_depth=DEEPEST, seed=0)
         return optuna.importance.get_param_importances(study, evaluator=evaluator), len(measured), epoch
 
 

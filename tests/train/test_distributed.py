@@ -1,10 +1,15 @@
 """Two real processes over gloo."""
 
+import pytest
 import torch
 import torch.distributed
 import torch.multiprocessing
 
+from genray import models
+from genray.data.spec import Dataset
 from genray.train.distributed import Distributed
+from genray.train.loop import make_trainer
+from tests.train.common import experiment
 
 
 def _rank(rank: int, store: str, results: torch.multiprocessing.SimpleQueue) -> None:
@@ -31,3 +36,16 @@ def test_one_rank_needs_no_process_group() -> None:
     place.average([gradient])
     assert torch.equal(gradient, torch.ones(3))
     assert place.agree(False) is False
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_a_step_all_reduces_the_gradients_of_what_it_moves_and_no_more(
+    name: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reduced: list[int] = []
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: reduced.append(tensor.nbytes))
+    asked = experiment(model={"name": name, "hidden": 16})
+    trainer = make_trainer(asked, digits.training_data, Distributed(torch.device("cpu"), 0, 2))
+    sizes = {key: sum(p.numel() for p in child.parameters()) for key, child in trainer.model.named_children()}
+    trainer.train_step(0)
+    assert reduced == [4 * sum(sizes[key] for key in phase.updates) for phase in trainer.model.phases()]

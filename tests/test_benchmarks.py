@@ -1,0 +1,51 @@
+"""What runs the benchmarks, on a folder of stand-ins."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as bench
+from benchmarks.common import hardware
+
+GOOD = 'def main() -> None:\n    print("# Speed\\n\\n| 3 |")\n\nmain()\n'
+BAD = 'def main() -> None:\n    print("| half")\n    raise SystemExit(3)\n\nmain()\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "stand_ins"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "common.py").write_text("def shared() -> None: ...\n")
+    for name, text in (("bad", BAD), ("fast", GOOD), ("other", GOOD)):
+        (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+def reports(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.glob("*.md")}
+
+
+def test_all_run_and_one_that_fails_leaves_no_report(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([], folder) == 1
+    end = f"{hardware()}_{time.strftime('%Y-%m-%d')}.md"
+    assert reports(folder) == {f"fast_{end}": "# Speed\n\n| 3 |\n", f"other_{end}": "# Speed\n\n| 3 |\n"}
+    assert capfd.readouterr().err.endswith("launch/bench: failed: bad\n")
+
+
+def test_those_named_run_alone(folder: Path) -> None:
+    assert bench.main(["other"], folder) == 0
+    assert [name.partition("_")[0] for name in reports(folder)] == ["other"]
+
+
+def test_a_name_that_is_none_is_refused_before_any_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["fast", "common"], folder) == 2
+    assert capsys.readouterr().err == "launch/bench: 'common' is no benchmark; there are bad, fast, other\n"
+    assert not reports(folder)
+
+
+def test_each_benchmark_has_a_line_in_the_list() -> None:
+    listed = (bench.FOLDER / "README.md").read_text()
+    for name in bench.names(bench.FOLDER):
+        assert f"-m benchmarks.{name} " in listed
