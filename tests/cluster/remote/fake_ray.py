@@ -16,7 +16,7 @@ class FakeRay:
         self.logs: dict[str, str] = {}
         self.packages: dict[str, bytes] = {}
         self.submitted: list[dict[str, Any]] = []
-        self.asked: set[str] = set()  # paths
+        self.asked: list[str] = []  # paths
         self.ends: dict[str, dict[str, Any]] = {}  # by kind: what becomes of a job as soon as it is submitted
         ray = self
 
@@ -52,7 +52,7 @@ class FakeRay:
         self.logs[job] = log
 
     def answer(self, request: BaseHTTPRequestHandler, method: str) -> None:
-        self.asked.add(request.path)
+        self.asked.append(request.path)
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             status, answer = 403, b"Forbidden: Invalid authentication token"
