@@ -42,23 +42,25 @@ lanes: {lanes}
 """
 
 
-class Memory(NamedTuple):
-    """Resident, in bytes."""
+class Seen(NamedTuple):
+    """What a command had taken at that time: resident memory in bytes, and the driver's seconds of a core."""
 
     when: float
     driver: int
     lane: int  # the largest
+    cpu_s: float
 
 
-def genray(*arguments: object) -> tuple[float, list[Memory]]:
-    """Runs a command; returns its seconds, and what memory it had from second to second."""
+def genray(*arguments: object) -> tuple[float, list[Seen]]:
+    """Runs a command; returns its seconds, and what it took from second to second."""
     started, memory = time.time(), []
     command = [sys.executable, "-m", "genray", *map(str, arguments)]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, cwd=ROOT)
         seen = psutil.Process(process.pid)
         while process.poll() is None:
-            memory.append(Memory(time.time(), seen.memory_info().rss, lane_of(seen)))
+            times = seen.cpu_times()
+            memory.append(Seen(time.time(), seen.memory_info().rss, lane_of(seen), times.user + times.system))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(1)
         if process.returncode:
@@ -100,9 +102,15 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def megabytes(memory: Sequence[Memory], process: str, until: float) -> str:
+def megabytes(memory: Sequence[Seen], process: str, until: float) -> str:
     """The most that it had up to that time."""
     return f"{max(getattr(seen, process) for seen in memory if seen.when <= until) / 1e6:.0f}"
+
+
+def cpu_between(memory: Sequence[Seen], begin: datetime, end: datetime) -> float:
+    """The driver's seconds of a core."""
+    inside = [seen for seen in memory if begin.timestamp() <= seen.when <= end.timestamp()]
+    return (inside[-1].cpu_s - inside[0].cpu_s) * (end - begin).total_seconds() / (inside[-1].when - inside[0].when)
 
 
 def main() -> None:
@@ -124,8 +132,9 @@ def main() -> None:
         genray("sweep", space, "--out", out, "--resume", "--trials", asked.trials + LANES)
         more = trials_of(out)[asked.trials].datetime_start
         page, _ = genray("compare", out, "--out", Path(folder) / "page")
-    first = (done[LANES - 1 + window] - done[LANES - 1]).total_seconds() / window
-    last = (done[-1] - done[-1 - window]).total_seconds() / window
+    beginning, ending = (done[LANES - 1], done[LANES - 1 + window]), (done[-1 - window], done[-1])
+    first, last = ((end - begin).total_seconds() / window for begin, end in (beginning, ending))
+    cpu_first, cpu_last = (1000 * cpu_between(memory, begin, end) / window for begin, end in (beginning, ending))
     early, late = done[window].timestamp(), done[-1].timestamp()
     print(header("Growth of a sweep", ["ray", "optuna", "torch"]))
     print(
@@ -137,6 +146,8 @@ def main() -> None:
         (f"a trial, first {window} [s]", f"{first:.3f}", ""),
         (f"a trial, last {window} [s]", f"{last:.3f}", ""),
         ("last against first", f"{last / first:.2f}", "1.5"),
+        (f"driver's work a trial, first {window} [ms of a core]", f"{cpu_first:.0f}", ""),
+        (f"driver's work a trial, last {window} [ms of a core]", f"{cpu_last:.0f}", ""),
         (f"driver's memory after {window} trials [MB]", megabytes(memory, "driver", early), ""),
         ("driver's memory after the last [MB]", megabytes(memory, "driver", late), ""),
         ("driver's memory, the page's writing included [MB]", megabytes(memory, "driver", math.inf), "1500"),
