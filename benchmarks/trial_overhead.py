@@ -126,7 +126,7 @@ def since(started: float, out: Path, runs: str) -> tuple[float, float]:
 def plain(asked: Sweep, out: Path) -> tuple[float, float]:
     """The same for a Tune function, in a new process each."""
     started = time.time()
-    ray.init(num_cpus=LANES, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=LANES, include_dashboard=False, log_to_driver=False)
     given = ray.put(shared(out))
 
     def trial(config: dict) -> None:
@@ -189,7 +189,7 @@ def recipe(asked: Sweep, out: Path) -> tuple[float, float]:
     """The same for a `TorchTrainer` inside each Tune trial. Ray is told of 4 CPUs, so that two trials' drivers and
     workers fit at once; with 2 they would wait for each other for ever."""
     started = time.time()
-    ray.init(num_cpus=2 * LANES, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2 * LANES, include_dashboard=False, log_to_driver=False)
     given = ray.put(shared(out))
 
     def trial(config: dict) -> None:
