@@ -268,8 +268,9 @@ def main() -> None:
             found[way.name].append(measure(way, epochs))
     print(header("Overhead of a trial", ["ray", "optuna", "torch"]))
     print(
-        f"VAE on the embedded digits, {epochs} epochs a trial, {LANES} lanes, {asked.repeats} repeats in turns. "
-        f"Seconds of wall time: median (range); the machine's load was {load:.1f} before.\n"
+        f"VAE on the embedded digits, {epochs} epochs a trial, {LANES} lanes, repeated {asked.repeats} times in turns. "
+        f"Seconds of wall time: median (range); the machine's load was {load:.1f} before. "
+        f"From the first trial, the starts of the first {LANES} trials are left out, which favours (a) and (b).\n"
     )
     print("| | trials | own work a trial | own work of all | overhead a trial, from the call | from the first trial |")
     print("|---|---|---|---|---|---|")
