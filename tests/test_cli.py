@@ -44,6 +44,18 @@ def test_help_waits_for_nothing_heavy() -> None:
     assert not loaded & {"torch", "ray", "optuna", "numpy", "pydantic", "sklearn", "plotly"}
 
 
+def test_an_evaluation_waits_for_no_library_that_it_can_do_without(tmp_path: Path) -> None:
+    run = f"['train', 'vae', '--set', 'epochs=1', '--set', 'model.hidden=4', '--out', '{tmp_path}/run']"
+    loaded = modules_after(f"from genray.cli import main; main({run})")
+    assert "genray.metrics.frechet" in loaded
+    assert not loaded & {"torchmetrics", "torchvision", "ray", "plotly"}
+
+
+def test_metrics_wait_for_no_library_of_statistics() -> None:
+    loaded = modules_after("from genray.metrics import floor, frechet, kernel, memorization")
+    assert not loaded & {"scipy.stats", "sklearn", "torchmetrics"}
+
+
 def test_package_imports_nothing_heavy() -> None:
     assert not modules_after("import genray") & {"torch", "ray", "optuna", "numpy", "pydantic", "typer"}
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
+from torchmetrics.image.fid import FrechetInceptionDistance
 
-from genray.metrics.frechet import compute
+from genray.metrics.frechet import compute, distance
 from tests.metrics.fakes import context
 
 
@@ -45,3 +47,23 @@ def test_collapse_leaves_the_real_variance_and_the_shift() -> None:
     real = np.random.default_rng(0).normal(size=(20, 32)).astype("f4").astype(float)
     expected = real.var(0, ddof=1).sum() + np.sum((real.mean(0) - 1) ** 2)
     assert compute(context(real, np.ones((20, 32))))["frechet"] == pytest.approx(expected, rel=1e-4)
+
+
+class Features(torch.nn.Module):
+    """Features go in where torchmetrics expects images."""
+
+    num_features = 16
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features
+
+
+@pytest.mark.parametrize("n", [12, 300])  # fewer than dimensions too
+def test_torchmetrics_gives_the_same_to_the_last_bit(n: int) -> None:
+    """Results that were measured by it stay comparable."""
+    random = torch.Generator().manual_seed(n)
+    real, fake = (torch.randn(n, 16, generator=random, dtype=torch.float64) * scale for scale in (1, 1.3))
+    metric = FrechetInceptionDistance(feature=Features(), sync_on_compute=False)
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    assert distance(real, fake) == float(metric.compute())

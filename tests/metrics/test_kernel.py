@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from torchmetrics.image.kid import poly_mmd
 
-from genray.metrics.kernel import NUM_SUBSETS, compute
+from genray.metrics.kernel import NUM_SUBSETS, compute, squared_mmd
 from tests.metrics.fakes import context
 
 
@@ -54,3 +55,9 @@ def test_the_seed_decides_and_the_global_state_stays() -> None:
     assert compute(context(real, fake, seed=1)) != compute(context(real, fake, seed=2))
     assert torch.equal(torch_before, torch.get_rng_state())
     assert (numpy_before == np.random.get_state()[1]).all()
+
+
+def test_torchmetrics_gives_the_same_to_the_last_bit() -> None:
+    random = torch.Generator().manual_seed(0)
+    real, fake = (torch.randn(50, 16, generator=random, dtype=torch.float64) + shift for shift in (0, 0.3))
+    assert squared_mmd(real, fake) == float(poly_mmd(real, fake))

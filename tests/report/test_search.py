@@ -45,6 +45,12 @@ def test_importance_finds_the_parameter_that_the_objective_depends_on(tmp_path: 
     assert (num_trials, epoch) == (12, None)
 
 
+def test_importance_of_a_sum_is_each_terms_share_of_the_variance(tmp_path: Path) -> None:
+    """Var 2a : Var b = 4 : 1; trees that are not deep enough give the smaller term less."""
+    found = search(tmp_path, lambda s, t: s.tell(t, 2 * t.params["a"] + t.params["b"]), trials=300).importances()[0]
+    assert found == pytest.approx({"a": 0.8, "b": 0.2}, abs=0.05)
+
+
 def test_importance_compares_stopped_trials_at_the_epoch_that_all_reached(tmp_path: Path) -> None:
     def tell(study: optuna.Study, trial: Trial) -> None:
         stopped = trial.params["a"] > 0.5  # the bad half never completes
