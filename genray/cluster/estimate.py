@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,23 +11,18 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from genray.cluster import environment
-from genray.cluster.measure import Cost, Given, ModelCost, measure
+from genray.cluster.costs import Tell, measured
+from genray.cluster.measure import Cost, Given, ModelCost
 from genray.cluster.schedule import Queue, resource_of_trials, wall_seconds
 from genray.config import Experiment, with_values
 from genray.data.spec import Dataset
-from genray.errors import Fault
 from genray.report.words import counted, duration, listed, number
 from genray.space import Sweep
-from genray.train.distributed import Distributed, pick_device
 
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge
 
 OVERHEAD_S = 0.3  # of a run, in which nothing is trained: benchmarks/trial_overhead_cpu2_2026-11-22.md
-WAIT_S = 900.0  # for a machine to take a measurement: an autoscaling cluster starts one in minutes
-MEASURE_S = 300.0  # for all the measurements of one model, once it is begun
-
-Tell = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -113,7 +107,7 @@ def estimate(
         given = Given(dataset.training_data, _judge(first, dataset))
         begin_s, submitted = time.monotonic() - started, time.time()
         tell(f"measuring {listed(space.models)}")
-        costs = _measured(placed, given, lanes, tell)
+        costs = measured(placed, given, lanes, tell)
         begin_s += max(0.0, min(cost.began for each in costs.values() for cost in each) - submitted)
     return _estimate(placed, costs, lanes, begin_s, dataset, Prices(gpu_hour_price, cpu_hour_price))
 
@@ -128,77 +122,6 @@ def _judge(experiment: Experiment, dataset: Dataset) -> Judge:
     carry(extractor)
     seen = training_features(extractor, data.train, names)
     return make_judge(extractor, data.validation, names, experiment.num_samples, train=seen, tuning=data.train)
-
-
-def _measured(space: Sweep, given: Given, lanes: int, tell: Tell) -> dict[str, list[ModelCost]]:
-    """Each model's cost, several times where one machine has more lanes than there are models: runs that share a
-    machine slow each other down, and so must measurements."""
-    import ray
-
-    from genray.cluster import autoscaler, capacity, resources
-    from genray.cluster.ranks import packed, together
-    from genray.cluster.tasks import reason
-
-    experiment = space.first_experiment(space.models[0])
-    cpu, gpu = experiment.resources.cpu, experiment.resources.gpu or 0.0
-    reference = ray.put(given)
-    if experiment.workers > 1:
-        costs: dict[str, list[ModelCost]] = {}
-        try:
-            for model in space.models:
-                with packed(experiment.workers, cpu, gpu, WAIT_S) as actors:
-                    found = together(actors, _on_rank, space, model, [reference], gpu=gpu, timeout_s=MEASURE_S)
-                costs[model] = found[:1]
-        except (TimeoutError, ray.exceptions.RayError) as error:
-            raise Fault(f"could not measure {model}: {reason(error)}") from None
-        return costs
-    growth = autoscaler.growth()
-    kinds = [*resources.machines(), *(kind.resources for kind in (growth.types if growth else ()))]
-    rooms = max((capacity.room_for({"CPU": cpu, "GPU": gpu}, kind) for kind in kinds), default=1)
-    at_once = max(1, min(lanes, rooms))
-    left = list(space.models) * math.ceil(at_once / len(space.models))
-    task = ray.remote(_alone).options(num_cpus=cpu, num_gpus=gpu, max_retries=1)
-    return _gathered(left, at_once, lambda model: task.remote(space, model, reference), tell)
-
-
-def _gathered(left: list[str], at_once: int, begin: Callable[[str], Any], tell: Tell) -> dict[str, list[ModelCost]]:
-    """No more at once than one machine holds, so that an autoscaling cluster starts no more than that."""
-    import ray
-
-    from genray.cluster.tasks import reason
-
-    costs: dict[str, list[ModelCost]] = {model: [] for model in left}
-    running: dict[Any, str] = {}
-    while left or running:
-        while left and len(running) < at_once:
-            model = left.pop(0)
-            running[begin(model)] = model
-        ended, _ = ray.wait(list(running), num_returns=1, timeout=WAIT_S)
-        if not ended:
-            for call in running:
-                ray.cancel(call, force=True)
-            waiting = listed(sorted(set(running.values())))
-            raise Fault(
-                f"no machine measured {waiting} in {WAIT_S:g} s; see `ray status` for what the cluster waits for, "
-                f"or lower experiment.resources"
-            )
-        model = running.pop(ended[0])
-        try:
-            costs[model].append(ray.get(ended[0]))
-        except ray.exceptions.RayError as error:
-            raise Fault(f"could not measure {model}: {reason(error)}") from None
-        tell(f"{model} is measured")
-    return costs
-
-
-def _alone(space: Sweep, model: str, given: Given) -> ModelCost:
-    return measure(space, model, given, Distributed.single(pick_device(space.first_experiment(model).resources.gpu)))
-
-
-def _on_rank(space: Sweep, model: str, given: Sequence[Any], at: Distributed) -> ModelCost:
-    import ray
-
-    return measure(space, model, ray.get(given[0]), at)
 
 
 @dataclass(frozen=True)

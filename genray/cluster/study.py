@@ -17,7 +17,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from genray.config import Experiment
 from genray.errors import UserError
 from genray.runs import Row
-from genray.space import MOST_PERCENT, Asha, Median, Scheduler, Sweep
+from genray.search import MOST_PERCENT, Asha, Median, Scheduler
+from genray.space import Sweep
 
 POPULATION = 8  # of NSGA-II; Optuna's 50 would make a sweep of 16 trials a random search
 
