@@ -117,11 +117,17 @@ def test_policies_of_the_documents_are_narrow() -> None:
 
 
 def test_policies_of_the_documents_are_policies(aws: Any) -> None:
+    """The stand-in refuses what is no policy."""
     import boto3
+    from botocore.exceptions import ClientError
 
+    iam = boto3.client("iam")
     for name, statements in zip(("head", "bucket"), policies(), strict=True):
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        boto3.client("iam").create_policy(PolicyName=name, PolicyDocument=document)
+        iam.create_policy(PolicyName=name, PolicyDocument=document)
+    assert {policy["PolicyName"] for policy in iam.list_policies(Scope="Local")["Policies"]} == {"head", "bucket"}
+    with pytest.raises(ClientError, match="MalformedPolicyDocument"):
+        iam.create_policy(PolicyName="none", PolicyDocument=document.replace("Allow", "Grant"))
 
 
 class Google:

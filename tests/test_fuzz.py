@@ -48,7 +48,7 @@ junk = st.recursive(
 )
 
 
-def takes_or_refuses(action: Callable[[], object]) -> None:
+def assert_takes_or_refuses(action: Callable[[], object]) -> None:
     try:
         action()
     except UserError as error:
@@ -100,7 +100,7 @@ def edited(draw: st.DrawFn, contents: list[bytes]) -> bytes:
 @given(mutated(TREES))
 @example({"models": ["vae"], "trials": 10**400})
 def test_search_spaces(tree: Any) -> None:
-    takes_or_refuses(lambda: Sweep.parse(tree))
+    assert_takes_or_refuses(lambda: Sweep.parse(tree))
 
 
 EXPERIMENTS = [
@@ -123,12 +123,12 @@ EXPERIMENTS = [
 
 @given(mutated(EXPERIMENTS))
 def test_experiments(tree: Any) -> None:
-    takes_or_refuses(lambda: Experiment.parse(tree))
+    assert_takes_or_refuses(lambda: Experiment.parse(tree))
 
 
 @given(edited([text.encode() for text in SPACES]))
 def test_yaml(content: bytes) -> None:
-    takes_or_refuses(lambda: Sweep.parse(parse_yaml(content.decode(errors="replace"), "space.yaml")))
+    assert_takes_or_refuses(lambda: Sweep.parse(parse_yaml(content.decode(errors="replace"), "space.yaml")))
 
 
 keys = st.sampled_from(
@@ -151,7 +151,7 @@ def test_set(overrides: list[str]) -> None:
         assert ".." not in place.parts
         assert Experiment.parse(parse_yaml(experiment.to_yaml(), "experiment.yaml")) == experiment
 
-    takes_or_refuses(action)
+    assert_takes_or_refuses(action)
 
 
 IDX = [bytes([0, 0, 8, 1, 0, 0, 0, 5, *range(5)]), bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, *range(4)])]
@@ -162,7 +162,7 @@ IDX = [bytes([0, 0, 8, 1, 0, 0, 0, 5, *range(5)]), bytes([0, 0, 8, 3, 0, 0, 0, 2
 def test_idx_files(tmp_path: Path, content: bytes, suffix: str) -> None:
     path = tmp_path / f"images{suffix}"
     path.write_bytes(content)
-    takes_or_refuses(lambda: idx.read(path, ndim=3))
+    assert_takes_or_refuses(lambda: idx.read(path, ndim=3))
 
 
 def image_bytes(kind: str) -> bytes:
@@ -184,7 +184,7 @@ def test_images(tmp_path: Path, content: bytes) -> None:
     def action() -> None:
         assert folder.decode(path, 16).shape == (3, 16, 16)
 
-    takes_or_refuses(action)
+    assert_takes_or_refuses(action)
 
 
 RESULT = json.dumps({"split": "test", "metrics": {"frechet": 1.0}, "num_samples": 100, "experiment": {}}).encode()
@@ -197,5 +197,5 @@ def test_what_a_run_has_written(tmp_path: Path, result: bytes, rows: bytes) -> N
     run = Run(tmp_path, Experiment.parse({"model": {"name": "vae"}}))
     run.result_path.write_bytes(result)
     run.metrics_path.write_bytes(rows)
-    takes_or_refuses(lambda: run.result)
-    takes_or_refuses(lambda: run.history)
+    assert_takes_or_refuses(lambda: run.result)
+    assert_takes_or_refuses(lambda: run.history)

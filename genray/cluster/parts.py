@@ -9,6 +9,7 @@ index.html study.json study.md figures/    the answer
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,8 +93,10 @@ class Shelf:
         self._begun(part).unlink(missing_ok=True)
 
     def save(self, part: Part, begun: Begun) -> None:
+        state = begun.saved.state
         head = {"arguments": dict(part.arguments), "reached": begun.saved.reached, "seconds": begun.seconds}
-        files.write_bytes(self._begun(part), json.dumps(head).encode() + b"\n" + begun.saved.state)
+        head["sha256"] = hashlib.sha256(state).hexdigest()
+        files.write_bytes(self._begun(part), json.dumps(head).encode() + b"\n" + state)
 
     def records(self, parts: Sequence[Part]) -> dict[str, Record]:
         """Of those parts that were done, with the same arguments."""
@@ -106,25 +109,35 @@ class Shelf:
         return {name: begun for name, begun in found.items() if begun is not None}
 
     def _read(self, part: Part) -> Record | None:
-        try:
-            kept = json.loads(self._path(part).read_text())
-        except FileNotFoundError:
-            return None
-        return Record(kept["outcome"], kept["seconds"]) if _is_of(part, kept) else None
+        with _named_where_damaged(self._path(part)):
+            if not self._path(part).exists():
+                return None
+            kept = json.loads(self._path(part).read_bytes())
+            return Record(kept["outcome"], kept["seconds"]) if _is_of(part, kept) else None
 
     def _read_begun(self, part: Part) -> Begun | None:
-        try:
+        with _named_where_damaged(self._begun(part)):
+            if not self._begun(part).exists():
+                return None
             head, _, state = self._begun(part).read_bytes().partition(b"\n")
-        except FileNotFoundError:
-            return None
-        kept = json.loads(head)
-        return Begun(Saved(state, kept["reached"]), kept["seconds"]) if _is_of(part, kept) else None
+            kept = json.loads(head)
+            if kept["sha256"] != hashlib.sha256(state).hexdigest():
+                raise ValueError("the checksum is another")
+            return Begun(Saved(state, kept["reached"]), kept["seconds"]) if _is_of(part, kept) else None
 
     def _path(self, part: Part) -> Path:
         return self.out / "parts" / f"{part.name}.json"
 
     def _begun(self, part: Part) -> Path:
         return self.out / "parts" / f"{part.name}.begun"
+
+
+@contextlib.contextmanager
+def _named_where_damaged(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is damaged; remove it, and its part is done again") from None
 
 
 def _is_of(part: Part, kept: Mapping[str, Any]) -> bool:

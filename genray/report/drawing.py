@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,15 @@ def panels(
     """A figure of rows x columns panels of `size` inches each; the panels row by row."""
     figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=share_y).flat)
+
+
+def films(strips: Mapping[str, tuple[NDArray[np.uint8], str]]) -> Figure:
+    """A strip of images for each name, below what is said of it, in the name's colour."""
+    figure, axes = panels(len(strips), 1, size=(6.4, 0.95))
+    for panel, (name, look) in zip(axes, looks(list(strips)).items(), strict=True):
+        images, said = strips[name]
+        film(panel, images, f"{name}: {said}", look["color"])
+    return figure
 
 
 def film(panel: Axes, images: NDArray[np.uint8], title: str, color: str = "black") -> None:

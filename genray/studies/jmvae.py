@@ -14,7 +14,7 @@ from genray.images import to_uint8
 from genray.metrics.base import real_batches, some_of
 from genray.models.joint_vae import Model
 from genray.nn.noise import Noise
-from genray.report.drawing import film, looks, panels
+from genray.report.drawing import films
 from genray.report.intervals import summarize
 from genray.studies._mnist import by_label, differences, gain_check, over_seeds, require_mnist, seeds_of, trainer_of
 from genray.studies._pieces import trained
@@ -212,11 +212,16 @@ def _differing(work: Work, seeds: str) -> list[tuple[str, str, str]]:
 
 
 def _figure(found: Mapping[str, Sequence[Outcome]]) -> Figure:
-    drawing, axes = panels(len(found), 1, size=(6.4, 0.95))
-    for panel, (label, look) in zip(axes, looks(list(found)).items(), strict=True):
-        images = np.array(found[label][0]["images_by_label"], np.uint8)
-        bound = summarize(_values(found[label], "image_given_label_nats"))["mean"]
-        film(panel, images, f"{label}: ln p(image|label) at least {bound:.1f} nats", look["color"])
+    bounds = {label: summarize(_values(runs, "image_given_label_nats"))["mean"] for label, runs in found.items()}
+    drawing = films(
+        {
+            label: (
+                np.array(runs[0]["images_by_label"], np.uint8),
+                f"ln p(image|label) ≥ {bounds[label]:.1f} nats",
+            )
+            for label, runs in found.items()
+        }
+    )
     return Figure(
         "labels",
         "An image of each label",

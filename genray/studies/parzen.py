@@ -20,7 +20,7 @@ from genray.models.base import HasDecoder
 from genray.nn.annealing import annealed_importance
 from genray.nn.importance import over_images
 from genray.nn.noise import Noise
-from genray.report.drawing import film, looks, panels
+from genray.report.drawing import films
 from genray.report.intervals import summarize
 from genray.studies._mnist import by_label, differences, over_seeds, require_mnist, seeds_of, trainer_of
 from genray.studies._pieces import trained
@@ -223,11 +223,10 @@ def _differing(work: Work) -> list[tuple[str, str, str]]:
 
 
 def _figure(found: Mapping[str, Sequence[Outcome]]) -> Figure:
-    drawing, axes = panels(len(found), 1, size=(6.4, 0.95))
-    for panel, (label, look) in zip(axes, looks(list(found)).items(), strict=True):
-        samples = np.array(found[label][0]["samples"], np.uint8)
-        score = summarize(_values(found[label], "parzen_nats"))["mean"]
-        film(panel, samples, f"{label}: {score:.0f} nats", look["color"])
+    scores = {label: summarize(_values(runs, "parzen_nats"))["mean"] for label, runs in found.items()}
+    drawing = films(
+        {label: (np.array(runs[0]["samples"], np.uint8), f"{scores[label]:.0f} nats") for label, runs in found.items()}
+    )
     return Figure(
         "samples",
         "The first samples of each, and its score",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genray.metrics.modes import expected_modes
-from genray.report.drawing import film, looks, panels
+from genray.report.drawing import films
 from genray.report.intervals import bounds, summarize
 from genray.studies._mnist import by_label, differences, over_seeds, require_mnist, seeds_of, trainer_of
 from genray.studies._pieces import trained
@@ -186,10 +186,12 @@ def _differing(work: Work, seeds: str) -> list[tuple[str, str, str]]:
 
 
 def _figure(found: Mapping[str, Sequence[Outcome]]) -> Figure:
-    drawing, axes = panels(len(found), 1, size=(6.4, 0.95))
-    for panel, (label, look) in zip(axes, looks(list(found)).items(), strict=True):
-        samples = np.array(found[label][0]["samples"], np.uint8).transpose(0, 2, 3, 1)
-        film(panel, samples, f"{label}: {_both(found[label])}", look["color"])
+    drawing = films(
+        {
+            label: (np.array(runs[0]["samples"], np.uint8).transpose(0, 2, 3, 1), _both(runs))
+            for label, runs in found.items()
+        }
+    )
     return Figure(
         "samples",
         "The first samples of each: modes / KL [nats]",

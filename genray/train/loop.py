@@ -140,6 +140,7 @@ class Trainer:
         self.ema.model.load_state_dict(state["ema"])
         for runner in self._phases:
             runner.restore(state["optimizers"][runner.phase.name])
+        self._steps.forget()
 
 
 def make_trainer(experiment: Experiment, data: TrainingData, distributed: Distributed) -> Trainer:

@@ -62,6 +62,11 @@ class Steps:
         """Steps of each kind that take longer than all that follow."""
         return 1 if self._capture is None else NUM_EAGER + 1
 
+    def forget(self) -> None:
+        """What was captured: it reads from places that an optimizer's new state has left."""
+        self._taken.clear()
+        self._captured.clear()
+
     def take(self, step: int) -> None:
         due = [runner for runner in self._phases if step % runner.phase.every == 0]
         replay = self._replay_of(due)

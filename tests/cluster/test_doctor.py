@@ -40,7 +40,7 @@ def test_a_line_has_the_rule_the_value_and_the_fix() -> None:
     assert Check("clocks", "ok", "one machine").line == "ok    clocks        one machine"
 
 
-def one(checks: list[Check] | Check, *parts: str, level: str = "FAIL") -> None:
+def assert_one(checks: list[Check] | Check, *parts: str, level: str = "FAIL") -> None:
     """There is one, as bad as that, that says all this, and how to mend it."""
     [check] = checks if isinstance(checks, list) else [checks]
     assert check.level == level, check
@@ -50,9 +50,9 @@ def one(checks: list[Check] | Check, *parts: str, level: str = "FAIL") -> None:
 
 def test_versions_that_differ_are_named_with_their_machines() -> None:
     other = facts(versions=VERSIONS | {"torch": "2.13.0"})
-    one(versions.check({"a": facts(), "b": other, "c": facts()}), "2.15.0 on a and c", "2.13.0 on b", "torch")
-    one(versions.check({"a": facts(versions=VERSIONS | {"genray": "missing"})}), "genray", "missing on a")
-    one(versions.check({"a": facts(), "b": facts()}), "torch 2.15.0", level="ok")
+    assert_one(versions.check({"a": facts(), "b": other, "c": facts()}), "2.15.0 on a and c", "2.13.0 on b", "torch")
+    assert_one(versions.check({"a": facts(versions=VERSIONS | {"genray": "missing"})}), "genray", "missing on a")
+    assert_one(versions.check({"a": facts(), "b": facts()}), "torch 2.15.0", level="ok")
 
 
 def test_of_many_machines_some_are_named() -> None:
@@ -91,21 +91,21 @@ def test_facts_of_this_machine() -> None:
 
 
 def test_a_request_that_is_answered_without_the_token_fails() -> None:
-    one(security.token("answered", "refused"), "an answer from Ray's head")
-    one(security.token("refused", "answered"), "an answer from the dashboard")
-    one(security.token("no answer in 25 s", None), "Ray's head: no answer", level="warn")
-    one(security.token("refused", "refused"), "Ray's head and the dashboard refuse a request", level="ok")
+    assert_one(security.token("answered", "refused"), "an answer from Ray's head")
+    assert_one(security.token("refused", "answered"), "an answer from the dashboard")
+    assert_one(security.token("no answer in 25 s", None), "Ray's head: no answer", level="warn")
+    assert_one(security.token("refused", "refused"), "Ray's head and the dashboard refuse a request", level="ok")
 
 
 def test_a_dashboard_that_others_reach_fails() -> None:
     listening = {"all": [22], "loopback": [8265]}
     refused = {"head": "Connection refused", "b": "Connection refused"}
-    one(security.dashboard("127.0.0.1:8265", refused, listening), "127.0.0.1:8265", level="ok")
-    one(security.dashboard("10.0.0.2:8265", refused | {"b": "open"}, listening), "reached from b")
-    one(security.dashboard("127.0.0.1:8265", {}, {"all": [8265]}), "every interface")
-    one(security.dashboard(None, {}, {}), "none", level="ok")
+    assert_one(security.dashboard("127.0.0.1:8265", refused, listening), "127.0.0.1:8265", level="ok")
+    assert_one(security.dashboard("10.0.0.2:8265", refused | {"b": "open"}, listening), "reached from b")
+    assert_one(security.dashboard("127.0.0.1:8265", {}, {"all": [8265]}), "every interface")
+    assert_one(security.dashboard(None, {}, {}), "none", level="ok")
     ports = {"a": facts(listening={"all": [22, 6379, 10002, 10003, 10004]})}
-    one(security.ports(ports), "a: 22, 6379, 10002-10004", level="ok")
+    assert_one(security.ports(ports), "a: 22, 6379, 10002-10004", level="ok")
 
 
 @pytest.mark.ray  # imports it, as all below
@@ -114,35 +114,37 @@ def test_gpus_are_counted_and_tried() -> None:
 
     good, bad = {"name": "H200", "error": ""}, {"name": "H200", "error": "no kernel image"}
     two = {"a": facts(gpus={"seen": [good, good], "error": ""})}
-    one(gpus(two, {"a": {"GPU": 2.0}}), "2 GPUs (H200)", "kernel", level="ok")
-    one(gpus(two, {"a": {"GPU": 3.0}}), "3 by Ray and 2 by torch on a")
-    one(gpus(two, {"a": {}}), "counts 0 of the 2", level="warn")
-    one(gpus({"a": facts(gpus={"seen": [good, bad], "error": ""})}, {"a": {"GPU": 2.0}}), "no kernel image")
-    one(gpus({"a": facts(gpus={"seen": [], "error": "hung"})}, {"a": {"GPU": 2.0}}), "hung")
-    one(gpus({"a": facts()}, {"a": {"CPU": 2.0}}), "0 GPUs", level="ok")
+    assert_one(gpus(two, {"a": {"GPU": 2.0}}), "2 GPUs (H200)", "kernel", level="ok")
+    assert_one(gpus(two, {"a": {"GPU": 3.0}}), "3 by Ray and 2 by torch on a")
+    assert_one(gpus(two, {"a": {}}), "counts 0 of the 2", level="warn")
+    assert_one(gpus({"a": facts(gpus={"seen": [good, bad], "error": ""})}, {"a": {"GPU": 2.0}}), "no kernel image")
+    assert_one(gpus({"a": facts(gpus={"seen": [], "error": "hung"})}, {"a": {"GPU": 2.0}}), "hung")
+    assert_one(gpus({"a": facts()}, {"a": {"CPU": 2.0}}), "0 GPUs", level="ok")
 
 
 @pytest.mark.ray
 def test_what_is_scarce_is_named_with_its_machine() -> None:
     from genray.cluster.checks.machines import disks, memory, object_store
 
-    one(memory({"a": facts(), "b": facts(memory={"total": 2e9, "available": 0.5e9})}), "0.5 GB free of 2.0 GB on b")
-    one(disks({"a": facts(), "b": facts(free={"/scratch": 0.5e9})}), "0.5 GB in /scratch on b")
-    one(disks({"b": facts(free={"/scratch": 2e9})}), "2.0 GB in /scratch on b", level="warn")
+    assert_one(
+        memory({"a": facts(), "b": facts(memory={"total": 2e9, "available": 0.5e9})}), "0.5 GB free of 2.0 GB on b"
+    )
+    assert_one(disks({"a": facts(), "b": facts(free={"/scratch": 0.5e9})}), "0.5 GB in /scratch on b")
+    assert_one(disks({"b": facts(free={"/scratch": 2e9})}), "2.0 GB in /scratch on b", level="warn")
     stores = {"a": {"object_store_memory": 9e9}, "b": {"object_store_memory": 1e9}}
     both = {"a": facts(), "b": facts()}
-    one(object_store(both, stores, 2 * 10**9, "mnist"), "mnist needs 2.3 GB, got 1.0 GB on b")
-    one(object_store({"a": facts(shm=1e9)}, stores, 2 * 10**9, "mnist"), "has 1.0 GB free")
-    one(object_store(both, stores, 10**8, "mnist"), "9.0 GB on a, 1.0 GB on b", level="ok")
+    assert_one(object_store(both, stores, 2 * 10**9, "mnist"), "mnist needs 2.3 GB, got 1.0 GB on b")
+    assert_one(object_store({"a": facts(shm=1e9)}, stores, 2 * 10**9, "mnist"), "has 1.0 GB free")
+    assert_one(object_store(both, stores, 10**8, "mnist"), "9.0 GB on a, 1.0 GB on b", level="ok")
 
 
 @pytest.mark.ray
 def test_clocks_may_differ_by_what_the_network_hides() -> None:
     from genray.cluster.checks.network import Offset, clocks
 
-    one(clocks({"a": Offset(0.0, 0.001), "b": Offset(-3.1, 0.01)}), "3.100 ± 0.011 s from b to a")
-    one(clocks({"a": Offset(0.0, 0.001), "b": Offset(3.1, 2.0)}), "3.100", level="ok")
-    one(clocks({"a": Offset(5.0, 0.001), "b": Offset(5.001, 0.002)}), "agree to 0.001 ± 0.003 s", level="ok")
+    assert_one(clocks({"a": Offset(0.0, 0.001), "b": Offset(-3.1, 0.01)}), "3.100 ± 0.011 s from b to a")
+    assert_one(clocks({"a": Offset(0.0, 0.001), "b": Offset(3.1, 2.0)}), "3.100", level="ok")
+    assert_one(clocks({"a": Offset(5.0, 0.001), "b": Offset(5.001, 0.002)}), "agree to 0.001 ± 0.003 s", level="ok")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from optuna.storages.journal import JournalFileBackend
 from genray.cluster import folder
 from genray.errors import UserError
 from genray.space import Sweep
-from tests.test_fuzz import edited, takes_or_refuses
+from tests.test_fuzz import assert_takes_or_refuses, edited
 
 SPACE = Sweep.parse({"models": ["vae"], "search": {"model.hidden": {"choice": [16, 32]}}, "trials": 2})
 
@@ -49,6 +49,6 @@ def test_any_journal_opens_or_is_refused_in_a_line(tmp_path: Path, journal: byte
     @given(edited([journal]))
     def try_one(content: bytes) -> None:
         (tmp_path / "study.journal").write_bytes(content)
-        takes_or_refuses(lambda: studies(tmp_path))
+        assert_takes_or_refuses(lambda: studies(tmp_path))
 
     try_one()

@@ -12,8 +12,9 @@ from genray.data import datasets
 from genray.data.spec import Dataset
 from genray.nn.noise import Noise
 from genray.studies import _mnist, iwae, parzen
-from genray.studies.base import Answer, Outcome
+from genray.studies.base import Outcome
 from tests.studies import fakes
+from tests.studies.answers import check_answer, check_parts
 
 both = pytest.mark.parametrize("study", [iwae, parzen])
 
@@ -29,24 +30,10 @@ def outcomes_of(study: ModuleType) -> dict[str, Outcome]:
     return {part.name: fakes.outcome_of(part) for part in study.parts("quick")}
 
 
-def check(answer: Answer) -> None:
-    """Every row has all columns, and figures are there."""
-    for table in answer.tables:
-        assert all(len(row) == len(table.columns) for row in table.rows)
-    assert answer.figures
-    assert answer.summary
-
-
 @both
 @pytest.mark.usefixtures("_digits")
 def test_parts_have_names_of_their_own_and_seeds_come_one_after_the_other(study: ModuleType) -> None:
-    for budget in ("quick", "full"):
-        parts = study.parts(budget)
-        assert len({part.name for part in parts}) == len(parts)
-        assert not any(set(part.name) & set(" ,/=") for part in parts)
-        seeds = [part.arguments["seed"] for part in parts]
-        assert seeds == sorted(seeds)
-        assert all(part.gpu == (part.arguments["label"] != parzen.REAL) for part in parts)
+    check_parts(study, parzen.REAL)
 
 
 @pytest.mark.usefixtures("_digits")
@@ -66,7 +53,7 @@ def test_iwae_trains_through_its_stages_and_scores_the_same_bits(monkeypatch: py
     assert all(len(run["losses"]) == 2 and run["losses"][1] < run["losses"][0] for run in found.values())
     assert 15 < found["vae-1-0"]["nll_nats"] < 45  # 64 fair coins are 44
     answer = iwae.answer(found, "quick")
-    check(answer)
+    check_answer(answer)
     assert [row[0] for row in answer.tables[0].rows] == list(small.labels)
     assert answer.tables[0].rows[0][2] == "86.76"
     rows = {row[0]: row[2] for row in answer.tables[1].rows}
@@ -85,7 +72,7 @@ def test_a_study_that_was_cut_off_answers_from_any_of_its_parts(
     assert study.PARTIAL
     found = outcomes_of(study)
     for count in range(1, len(found)):
-        check(study.answer(dict(list(found.items())[:count]), "quick"))
+        check_answer(study.answer(dict(list(found.items())[:count]), "quick"))
     some = study.answer(dict(list(found.items())[:-1]), "quick")
     assert "Mean over 1 to 2 seeds" in some.tables[0].note
 
@@ -136,7 +123,7 @@ def test_parzen_scores_every_model_by_its_own_sigma(digits: Dataset, monkeypatch
     monkeypatch.setattr(parzen, "NUM_SAMPLES", 300)
     found = outcomes_of(parzen)
     answer = parzen.answer(found, "quick")
-    check(answer)
+    check_answer(answer)
     assert [row[0] for row in answer.tables[0].rows] == ["GAN", "VAE", "AAE", "training images"]
     assert all("samples" not in run for run in answer.data["runs"])
     real = found["training-images-1"]

@@ -13,8 +13,9 @@ from genray.metrics import modes
 from genray.models.progan import ProGANConfig
 from genray.studies import _progan_answer, _progan_rows, _stacked, progan_ablation, stacked_mnist
 from genray.studies._progan_rows import ROWS, STACKED
-from genray.studies.base import Answer, Outcome
+from genray.studies.base import Outcome
 from tests.studies import fakes
+from tests.studies.answers import check_answer, check_parts
 
 both = pytest.mark.parametrize("study", [stacked_mnist, progan_ablation])
 
@@ -32,26 +33,10 @@ def _digits(digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     _stacked.stacked_mnist.cache_clear()
 
 
-def check(answer: Answer) -> None:
-    for table in answer.tables:
-        assert all(len(row) == len(table.columns) for row in table.rows)
-    assert answer.figures
-    assert answer.summary
-    assert all("samples" not in run for run in answer.data["runs"])
-
-
 @both
 @pytest.mark.usefixtures("_digits")
 def test_parts_have_names_of_their_own_and_seeds_come_one_after_the_other(study: ModuleType) -> None:
-    for budget in ("quick", "full"):
-        parts = study.parts(budget)
-        assert len({part.name for part in parts}) == len(parts)
-        assert not any(set(part.name) & set(" ,/=()*+") for part in parts)
-        seeds = [part.arguments["seed"] for part in parts]
-        assert seeds == sorted(seeds)
-        assert {part.arguments["label"] for part in parts if not part.gpu} == {
-            stacked_mnist.REAL if study is stacked_mnist else progan_ablation.REAL
-        }
+    check_parts(study, study.REAL)
 
 
 @pytest.mark.usefixtures("_digits")
@@ -60,7 +45,7 @@ def test_stacked_mnist_counts_modes_and_real_images_are_the_floor(monkeypatch: p
     monkeypatch.setitem(stacked_mnist.WORK, "quick", stacked_mnist.Work(labels, 2, 256, 1, 8, 600))
     found = {part.name: fakes.outcome_of(part) for part in stacked_mnist.parts("quick")}
     answer = stacked_mnist.answer(found, "quick")
-    check(answer)
+    check_answer(answer)
     expected = modes.expected_modes(_stacked.true_shares(), 600)
     assert found["test-images-0"]["modes"] == pytest.approx(expected, abs=60)
     assert found["test-images-0"]["kl_nats"] < min(found[f"gan-{seed}"]["kl_nats"] for seed in (0, 1))
@@ -71,7 +56,7 @@ def test_stacked_mnist_counts_modes_and_real_images_are_the_floor(monkeypatch: p
     assert rows["samples"] == "600"
     assert "reached by none" in answer.summary[1]
     for count in range(1, len(found)):  # as where a study was cut off
-        check(stacked_mnist.answer(dict(list(found.items())[:count]), "quick"))
+        check_answer(stacked_mnist.answer(dict(list(found.items())[:count]), "quick"))
 
 
 @pytest.mark.usefixtures("_digits")
@@ -103,7 +88,7 @@ def test_the_ablation_prints_every_row_beside_the_papers(monkeypatch: pytest.Mon
     monkeypatch.setitem(progan_ablation.WORK, "quick", _progan_rows.Work(1, 64, 1, 8, 40, 64, 1, 8, 200))
     found = {part.name: fakes.outcome_of(part) for part in progan_ablation.parts("quick")}
     answer = progan_ablation.answer(found, "quick")
-    check(answer)
+    check_answer(answer)
     assert [row[0] for row in answer.tables[0].rows] == [*ROWS, progan_ablation.REAL]
     real = found["training-images-0"]
     assert all(
@@ -113,7 +98,7 @@ def test_the_ablation_prints_every_row_beside_the_papers(monkeypatch: pytest.Mon
     )
     assert [row[2] for row in answer.tables[1].rows] == ["857", "881"]
     for count in range(1, len(found)):  # as where a study was cut off
-        check(progan_ablation.answer(dict(list(found.items())[:count]), "quick"))
+        check_answer(progan_ablation.answer(dict(list(found.items())[:count]), "quick"))
 
 
 def test_each_row_is_the_one_before_it_and_its_part() -> None:

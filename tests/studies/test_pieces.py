@@ -72,6 +72,27 @@ def test_what_is_begun_is_kept_until_it_is_done(tmp_path: Path) -> None:
         assert [path.name for path in (tmp_path / "out" / "parts").iterdir()] == ["a.json"]
 
 
+def test_a_file_of_a_part_that_is_damaged_is_named_and_its_part_done_again_without_it(tmp_path: Path) -> None:
+    part, record = Part("a", fakes.climb, {"steps": 3}), Record({"square": 9}, 3.0)
+    begun = Begun(Saved(bytes(range(256)), "step 1 of 3"), 2.5)
+    folder = tmp_path / "out" / "parts"
+    with opened(tmp_path / "out", Asked("squares", "quick")) as shelf:
+        shelf.save(part, begun)
+        whole = (folder / "a.begun").read_bytes()
+        for damaged in (b"", whole[:40], whole[:-1] + b"\0", whole[:-9]):
+            (folder / "a.begun").write_bytes(damaged)
+            with pytest.raises(UserError, match=r"a\.begun is damaged; remove it"):
+                shelf.begun([part])
+        shelf.keep(part, record)
+        content = (folder / "a.json").read_bytes()
+        for damaged in (b"", content[: len(content) // 2], b"\xff" + content, b"[]", b'{"arguments": {"steps": 3}}'):
+            (folder / "a.json").write_bytes(damaged)
+            with pytest.raises(UserError, match=r"a\.json is damaged; remove it, and its part is done again$"):
+                shelf.records([part])
+        (folder / "a.json").unlink()
+        assert shelf.records([part]) == {}
+
+
 def test_a_study_that_answers_from_all_parts_alone_takes_no_minutes(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"^study gradient_variance answers from all of its parts alone, so it takes no"
