@@ -68,6 +68,11 @@ def holds_nothing(folder: Path, first: str) -> bool:
     return folder.is_dir() and all(p.name == ".lock" or p.name.startswith(f".{first}.") for p in folder.iterdir())
 
 
+def remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def drop_half_written(folder: Path) -> None:
     """Removes what kills left of `write_atomically` in a folder in which nobody else writes now."""
     for path in folder.glob(f".*{_HALF}"):

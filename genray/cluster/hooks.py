@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 from genray.cluster.conductor import Conductor
 from genray.cluster.deaths import cause_of
 from genray.cluster.trainable import as_config
+from genray.files import remove_if_empty
 
 
 class _NotSaved:
@@ -57,7 +58,7 @@ class Tell(_NotSaved, Stopper):  # type: ignore[misc]
         self._conductor, self._runs = conductor, runs
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        run, row = self._runs[trial_id], result["row"]
+        run, row = self._runs[trial_id], dict(result["row"])
         if result["kind"] == "row":
             return not self._conductor.report(run, row)
         if result["kind"] == "done":
@@ -84,6 +85,9 @@ class Watch(_NotSaved, Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         for tick in self._ticks:
             tick()
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        remove_if_empty(Path(trial.local_path))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         cause, reason = cause_of(_told_of(trial), started=trial.trial_id in self._started)

@@ -12,7 +12,7 @@ from genray.cluster.deaths import MachineDeath, StorageFault
 from genray.cluster.lane import GroupLane, Lane, LocalLane
 from genray.cluster.work import Final, Task
 from genray.config import Experiment
-from genray.files import parse_yaml
+from genray.files import parse_yaml, remove_if_empty
 
 
 class Given:
@@ -24,7 +24,8 @@ class Given:
 
 class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
     """`config` is one job: {"run", "experiment" as YAML, "finalist"}. Each step is one row, and the last says how it
-    ended: {"kind": "row" | "done" | "failed", "row", "reason"}."""
+    ended: {"kind": "row" | "done" | "failed", "row", "reason"}. A row goes as pairs: of a dict Tune would keep
+    statistics of every number, in the driver and for as long as the sweep lasts."""
 
     def setup(self, config: dict[str, Any], given: Given) -> None:
         task = as_task(config)
@@ -35,6 +36,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
             storage = Path(self._storage.storage_fs_path) / "groups"
             self._lane = GroupLane(given.shared, given.final, task.experiment, storage)
         self._lane.start(task)
+        self._folder = Path(self.logdir)
 
     def step(self) -> dict[str, Any]:
         event = self._lane.next()
@@ -44,10 +46,13 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
             raise MachineDeath(event.reason)
         if event.kind == "storage":
             raise StorageFault(event.reason)
-        return {"kind": event.kind, "row": event.row, "reason": event.reason, "done": event.kind != "row"}
+        row = list(event.row.items())
+        return {"kind": event.kind, "row": row, "reason": event.reason, "done": event.kind != "row"}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._lane.stop()
+        remove_if_empty(self._folder)  # Tune has made the next one
+        self._folder = Path(self.logdir)
         self._lane.start(as_task(new_config))
         return True
 
