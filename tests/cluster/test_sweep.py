@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 import psutil
 import pytest
+import ray
 import yaml
 from optuna.trial import TrialState
 
@@ -68,6 +69,11 @@ def has_rows(run: Path, count: int) -> bool:
     return (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").read_text().count("\n") >= count
 
 
+def session() -> Path:
+    """The folder where Ray of this machine keeps what is no result."""
+    return Path(ray._private.worker._global_node.get_session_dir_path())
+
+
 def test_a_sweep_ends_with_a_comparison_and_takes_more_trials(tmp_path: Path) -> None:
     out = tmp_path / "out"
     page = sweep(Sweep.parse(TREE), out=out)
@@ -84,6 +90,8 @@ def test_a_sweep_ends_with_a_comparison_and_takes_more_trials(tmp_path: Path) ->
             assert finalist.result is not None
             assert finalist.result["test_reads"] == 1
         assert not (out / model / "trial_0000" / "result.json").exists()
+    kept = [each for each in session().glob("artifacts/*/tune/*/*") if each.is_dir()]
+    assert len(kept) <= 2  # of what each trial had, the last folder of a process remains
     written = {path: path.stat().st_mtime_ns for path in out.glob("*/trial_*/metrics.jsonl")}
     sweep(Sweep.parse(TREE | {"trials": 5}), out=out, resume=True)
     assert [len(trials(out, model)) for model in ("vae", "gan")] == [5, 5]
