@@ -117,23 +117,24 @@ def evaluate(run: PathLike, *, sampled_from: Sequence[str] = (), extractor: str 
     return single.evaluate(run, sampled_from=sampled_from, extractor=extractor)
 
 
-def load(run: PathLike, *, device: str = "cpu") -> GenerativeModel:
-    """The trained model of a run, or of a .safetensors file, with its averaged weights, in evaluation mode."""
+def load(run: PathLike, *, best: bool = False, device: str = "cpu") -> GenerativeModel:
+    """The trained model of a run, or of a .safetensors file, with its averaged weights, in evaluation mode. With `best`
+    it is the run's checkpoint that the validation split scored best."""
     from genray import runs
 
     if Path(run).suffix == ".safetensors":
         from genray import exports
 
         return exports.read(Path(run), device=device)
-    return runs.load(run, device=device)
+    return runs.load(run, best=best, device=device)
 
 
-def export(run: PathLike, out: PathLike | None = None) -> Path:
+def export(run: PathLike, out: PathLike | None = None, *, best: bool = False) -> Path:
     """Writes a run's averaged weights as .safetensors, or its sampler as .onnx, and returns where; by default
-    model.safetensors in the run's folder."""
+    model.safetensors in the run's folder. With `best`, of its best checkpoint."""
     from genray import exports
 
-    return exports.export(Path(run), Path(out) if out is not None else None)
+    return exports.export(Path(run), Path(out) if out is not None else None, best=best)
 
 
 def sample(
@@ -144,14 +145,16 @@ def sample(
     device: str = "cpu",
     sampled_from: str = "prior",
     label: int | None = None,
+    best: bool = False,
 ) -> NDArray[np.uint8]:
     """`num` samples of a trained run: uint8 (N, C, H, W). `sampled_from` "gmm": a mixture fitted to training codes.
 
-    With `label`, images of that class, by a model that was trained to draw them.
+    With `label`, images of that class, by a model that was trained to draw them; with `best`, of the run's best
+    checkpoint.
     """
     from genray import samples
 
-    return samples.draw(run, num, seed=seed, device=device, sampled_from=sampled_from, label=label)
+    return samples.draw(run, num, seed=seed, device=device, sampled_from=sampled_from, label=label, best=best)
 
 
 def complete(

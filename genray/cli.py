@@ -61,6 +61,7 @@ ExtractorName = Annotated[
     str, typer.Option("--extractor", metavar="NAME", help="Whose features, or module:function. Default: the run's own.")
 ]
 Label = Annotated[int | None, typer.Option(metavar="CLASS", help="Images of this class alone, from 0.")]
+Best = Annotated[bool, typer.Option("--best", help="Not the last checkpoint, but the one that was scored best.")]
 Complete = Annotated[list[Path] | None, typer.Option(metavar="FILE...", help="Images to complete from a part of each.")]
 Files = Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More images to --complete.")]
 SampledFrom = Annotated[str, typer.Option(metavar="SAMPLER", help="prior, or gmm: a mixture fitted to codes.")]
@@ -317,6 +318,7 @@ def sample(
     sampled_from: SampledFrom = "prior",
     label: Label = None,
     complete: Complete = None,
+    best: Best = False,
 ) -> None:
     """Draws samples from a trained run, of a given label, or completes images of which it is given a part.
 
@@ -325,7 +327,7 @@ def sample(
       genray sample runs/vae-digits-0
       genray sample runs/vae-digits-0 --num 10000 --out samples.npz
       genray sample runs/vae-digits-0 --sampled-from gmm
-      genray sample runs/cvae-mnist-0 --label 7
+      genray sample runs/cvae-mnist-0 --label 7 --best
       genray sample runs/halves --complete a.png b.png c.png --num 6
     """
     from genray import samples
@@ -334,19 +336,21 @@ def sample(
     if not complete:
         if files:
             raise UserError(f"sample takes one run, got {files[0]} too; files to complete come after --complete")
-        images = samples.draw(run, 64 if num is None else num, seed=seed, sampled_from=sampled_from, label=label)
+        count = 64 if num is None else num
+        images = samples.draw(run, count, seed=seed, sampled_from=sampled_from, label=label, best=best)
         samples.save(images, out)
         typer.echo(f"wrote {len(images)} samples of {run} to {out}")
         return
     if label is not None or sampled_from != "prior":
         raise UserError("--complete takes neither --label nor --sampled-from; leave them out")
-    completions = samples.complete(run, [*complete, *(files or ())], 8 if num is None else num, seed=seed)
+    every = [*complete, *(files or ())]
+    completions = samples.complete(run, every, 8 if num is None else num, seed=seed, best=best)
     samples.save_completions(completions, out)
     typer.echo(f"wrote {completions.drawn.shape[1]} completions of {len(completions.images)} images to {out}")
 
 
 @app.command()
-def export(run: RunFolder, out: ExportFile = None) -> None:
+def export(run: RunFolder, out: ExportFile = None, best: Best = False) -> None:
     """Writes a trained model for other programs: its weights, or what draws images, as a graph.
 
     \b
@@ -356,7 +360,7 @@ def export(run: RunFolder, out: ExportFile = None) -> None:
     """
     import genray
 
-    typer.echo(f"wrote {genray.export(run, out)}")
+    typer.echo(f"wrote {genray.export(run, out, best=best)}")
 
 
 @app.command()

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 NEEDS = {".safetensors": ("safetensors",), ".onnx": ("onnx", "onnxscript")}
 
 
-def export(run: Path, out: Path | None = None) -> Path:
-    """Writes the averaged weights of a run, or what samples from the prior, by the end of the file's name; by default
-    model.safetensors in the run's folder. Both carry the experiment, the commit and the images' shape.
+def export(run: Path, out: Path | None = None, *, best: bool = False) -> Path:
+    """Writes the averaged weights of a run, with `best` of its best checkpoint, or what samples from the prior, by the
+    end of the file's name; by default model.safetensors in the run's folder. Both carry the experiment, the commit and
+    the images' shape.
 
     Raises UserError.
     """
     out = out or run / "model.safetensors"
     _check(out)
-    opened, model = open_run(run), load(run)
+    opened, model = open_run(run), load(run, best=best)
     metadata = _metadata(opened.experiment, model.spec)
     content = _weights(model, metadata) if out.suffix == ".safetensors" else _graph(model, metadata)
     try:

@@ -2,7 +2,7 @@
 
 experiment.yaml   what was asked for, and the version of the folder (genray/schema.py)
 metrics.jsonl     a row an epoch
-checkpoint/       state.pt, to go on from and to sample from, and the one before it
+checkpoint/       state.pt, to go on from and to sample from, the one before it, and the best one
 samples.png       and the other pictures of genray/pictures.py, of the last evaluation
 projector/        codes of test images for TensorBoard's projector, once it was evaluated (genray/projector.py)
 frames/           samples over training time, small and few (genray/frames.py)
@@ -40,6 +40,11 @@ class Run:
     @property
     def checkpoint_path(self) -> Path:
         return self.path / "checkpoint" / "state.pt"
+
+    @property
+    def best_checkpoint_path(self) -> Path:
+        """Of the best leading score; there once a checkpoint was scored."""
+        return self.path / "checkpoint" / "best.pt"
 
     def picture_path(self, name: str) -> Path:
         return self.path / f"{name}.png"
@@ -121,13 +126,16 @@ def _same_run(path: Path, experiment: Experiment, resume: bool) -> Run:
     return run
 
 
-def load(path: Path | str, *, device: str = "cpu") -> GenerativeModel:
-    """The trained model of a run, with its averaged weights, ready to sample."""
+def load(path: Path | str, *, best: bool = False, device: str = "cpu") -> GenerativeModel:
+    """The trained model of a run, with its averaged weights, ready to sample; with `best` not as it was at last, but at
+    the checkpoint with the best leading score on the validation split."""
     from genray.models.base import build
     from genray.train import checkpoint
 
     run = open_run(path)
-    state, spec = checkpoint.read(run.checkpoint_path, device)
+    if best and not run.best_checkpoint_path.exists():
+        raise UserError(f"{path} holds no best checkpoint: none was scored on the validation split; leave out --best")
+    state, spec = checkpoint.read(run.best_checkpoint_path if best else run.checkpoint_path, device)
     model = build(run.experiment.model, spec, seed=0).to(device)
     model.load_state_dict(state["ema"])
     return model.eval().requires_grad_(False)

@@ -17,6 +17,7 @@ from genray.images import grid, save_png
 
 if TYPE_CHECKING:
     from genray.completions import Completions
+    from genray.models.base import GenerativeModel
     from genray.samplers import Sampler
 
 # N images, k completions of each, C channels (1 or 3), H height, W width
@@ -40,28 +41,31 @@ def draw(
     device: str = "cpu",
     sampled_from: str = "prior",
     label: int | None = None,
+    best: bool = False,
 ) -> NDArray[np.uint8]:
-    """`num` samples of a run, uint8 (N, C, H, W), with `label` all of one class. Equal seeds give equal samples on the
-    same kind of device."""
+    """`num` samples of a run, uint8 (N, C, H, W), with `label` all of one class, with `best` of its best checkpoint.
+    Equal seeds give equal samples on the same kind of device."""
     from genray.metrics import evaluate
+    from genray.runs import load
 
     if num < 1:
         raise UserError(f"the number of samples must be >= 1, got {num}")
     if label is not None and sampled_from != "prior":
         raise UserError(f"--label needs --sampled-from prior, got {sampled_from}; leave out one of them")
-    sampler = _sampler(run, sampled_from, device) if label is None else _of_label(run, label, device)
+    model = load(run, best=best, device=device)
+    sampler = _sampler(run, model, sampled_from, device) if label is None else _of_label(run, model, label, device)
     return np.concatenate(list(evaluate.draw(sampler.draw, num, seed=seed, device=device)))
 
 
-def _sampler(run: Path | str, name: str, device: str) -> Sampler:
-    """Of a trained run. Only a mixture needs the dataset: it is fitted again, to the same codes with the same seed."""
+def _sampler(run: Path | str, model: GenerativeModel, name: str, device: str) -> Sampler:
+    """Of a run's model. Only a mixture needs the dataset: it is fitted again, to the same codes with the same seed."""
     from genray.data import datasets
-    from genray.runs import load, open_run
+    from genray.runs import open_run
     from genray.samplers import NAMES, PRIOR, Sampler, make_sampler, samplers_of
 
     if name not in NAMES:
         raise UserError(f"--sampled-from: {name!r} is not a sampler{nearest(name, NAMES)}")
-    model, experiment = load(run, device=device), open_run(run).experiment
+    experiment = open_run(run).experiment
     samplers_of([name], model, experiment.model.name)
     if name == PRIOR:
         return Sampler(name, model.sample)
@@ -69,14 +73,12 @@ def _sampler(run: Path | str, name: str, device: str) -> Sampler:
     return make_sampler(name, model, train, seed=experiment.seed, device=device)
 
 
-def _of_label(run: Path | str, label: int, device: str) -> Sampler:
-    """The prior of a run, given one label."""
+def _of_label(run: Path | str, model: GenerativeModel, label: int, device: str) -> Sampler:
+    """The prior of a run's model, given one label."""
     import torch
 
-    from genray.runs import load
     from genray.samplers import PRIOR, Sampler
 
-    model = load(run, device=device)
     if not model.takes_labels:
         raise UserError(f"--label needs a model that draws images of a given label, and {run} holds none; train a cvae")
     if not 0 <= label < model.spec.num_classes:
@@ -85,7 +87,13 @@ def _of_label(run: Path | str, label: int, device: str) -> Sampler:
 
 
 def complete(
-    run: Path | str, files: Sequence[Path | str], num: int, *, seed: int = 0, device: str = "cpu"
+    run: Path | str,
+    files: Sequence[Path | str],
+    num: int,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    best: bool = False,
 ) -> Completions:
     """`num` completions of each image file, from the part that the run's model was trained to be given."""
     from genray import completions
@@ -95,7 +103,7 @@ def complete(
 
     if num < 1:
         raise UserError(f"the number of completions must be >= 1, got {num}")
-    model = load(run, device=device)
+    model = load(run, best=best, device=device)
     if not isinstance(model, Completes) or not model.completes:
         raise UserError(
             f"--complete needs a model that completes images, and {run} holds none; "

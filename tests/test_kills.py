@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from genray.data.spec import Dataset, Split
 from genray.metrics.evaluate import Judge, evaluate_run, make_judge
 from genray.metrics.features import train_extractor
+from genray.models.base import GenerativeModel
 from genray.report import compare
 from genray.runs import Row, Run, create_run, open_run
 from genray.train import checkpoint
@@ -26,7 +28,14 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),  # it forks on purpose
 ]
-ASKED = experiment(epochs=2, evaluate_every=1, checkpoint_every=1, metrics=["class_entropy"])
+ASKED = experiment(epochs=2, evaluate_every=1, checkpoint_every=1, metrics=["frechet"])
+
+
+class Norm:
+    """A judge whose score is a function of the weights: each epoch's is better than the one before."""
+
+    def score(self, model: GenerativeModel, **given: object) -> dict[str, float]:
+        return {"frechet": -sum(float(p.square().sum()) for p in model.parameters())}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +53,8 @@ def judge(few: Dataset) -> Judge:
 
 def trained(path: Path, data: Dataset) -> Run:
     run = create_run(path, ASKED, resume=True)
-    train(ASKED, data.training_data, run, judge=None, report=lambda row: True, distributed=Distributed.single())
+    judge: Any = Norm()
+    train(ASKED, data.training_data, run, judge=judge, report=lambda row: True, distributed=Distributed.single())
     return run
 
 
@@ -53,8 +63,9 @@ def rows(run: Run) -> list[Row]:
 
 
 def weights(run: Run) -> list[torch.Tensor]:
-    state, _ = checkpoint.read(run.checkpoint_path)
-    return [*state["model"].values(), *state["ema"].values()]
+    """Of the last checkpoint and of the best."""
+    states = [checkpoint.read(path)[0] for path in (run.checkpoint_path, run.best_checkpoint_path)]
+    return [tensor for state in states for part in ("model", "ema") for tensor in state[part].values()]
 
 
 def seen(folder: Path) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from genray.errors import UserError, nearest
@@ -30,6 +30,16 @@ def load(name: str) -> Metric:
 def judges_samples(name: str) -> bool:
     """Whether samples are what it looks at; otherwise it judges the model, however that is sampled."""
     return any(score.judges == "samples" for score in load(name).SCORES.values())
+
+
+def leading(metric_names: Iterable[str], row: Mapping[str, float]) -> tuple[str, bool] | None:
+    """The first score of these metrics, in their order, that a row of validation has and that has a better end: its key
+    in the row, and whether higher is better. None where there is none."""
+    for name in metric_names:
+        for key, score in load(name).SCORES.items():
+            if score.better != "none" and f"validation/{key}" in row:
+                return f"validation/{key}", score.better == "higher"
+    return None
 
 
 def look_at_training(metric_names: Iterable[str]) -> bool:

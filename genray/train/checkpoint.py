@@ -24,6 +24,7 @@ from genray.files import write_atomically
 
 FORMAT = 1
 BEFORE = "previous.pt"  # the checkpoint before the last, beside it
+BEST = "best.pt"  # the one of the best score, which may be the last
 _log = logging.getLogger(__name__)
 # what zipfile and torch.load raise of a file that is not whole, or no checkpoint
 _DAMAGED = (
@@ -42,10 +43,15 @@ _DAMAGED = (
 )
 
 
-def save(path: Path, state: dict[str, Any], spec: DataSpec) -> None:
-    """The one before stays beside it: a disk can damage what it holds."""
+def save(path: Path, state: dict[str, Any], spec: DataSpec, *, best: bool = False) -> None:
+    """The one before stays beside it: a disk can damage what it holds. So does the last one that was `best`."""
     new = path.with_name("next.pt")
     write_atomically(new, lambda file: _write(file, state, spec))
+    if best:
+        same = path.with_name("best.next.pt")
+        same.unlink(missing_ok=True)
+        os.link(new, same)
+        os.replace(same, path.with_name(BEST))
     if path.exists():
         os.replace(path, path.with_name(BEFORE))
     os.replace(new, path)

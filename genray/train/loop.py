@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genray import pictures
+from genray import metrics, pictures
 from genray.config import Experiment
 from genray.data.batches import Batches
 from genray.data.spec import TrainingData
@@ -55,6 +55,7 @@ class Trainer:
         self._phases = [PhaseRunner(phase, networks, experiment) for phase in phases]
         self._steps = Steps(self._phases, self.model, batches, experiment, distributed)
         self.epoch, self.step, self.train_seconds, self.row = 0, 0, 0.0, Row()
+        self.best: float | None = None  # of the leading score, at the checkpoints so far
         self.meter = Meter(experiment, batches.steps_per_epoch)
         self._started: float | None = None  # this epoch, on a clock that stands still while pictures are drawn
         self.before_anew: Callable[[], None] = lambda: None  # called where a level of a growing model ends
@@ -120,6 +121,16 @@ class Trainer:
         self.ema.update(step + 1)
         self.meter.read(self._clock(), self.distributed)
 
+    def is_best(self, row: Row) -> bool:
+        """Whether a row has the best leading score of all that were asked about."""
+        if (leading := metrics.leading(self.experiment.metrics, row)) is None:
+            return False
+        key, higher = leading
+        if self.best is None or (row[key] > self.best if higher else row[key] < self.best):
+            self.best = row[key]
+            return True
+        return False
+
     def state(self) -> dict[str, Any]:
         return {
             "epoch": self.epoch,
@@ -127,6 +138,7 @@ class Trainer:
             "train_seconds": self.train_seconds,
             "meter": self.meter.state(),
             "row": self.row,
+            "best": self.best,
             "model": self.model.state_dict(),
             "ema": self.ema.evaluated().state_dict(),
             "optimizers": {runner.phase.name: runner.optimizer.state_dict() for runner in self._phases},
@@ -135,6 +147,7 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         self.epoch, self.train_seconds, self.row = state["epoch"], state["train_seconds"], state["row"]
         self.step = state.get("step", self.epoch * self._batches.steps_per_epoch)  # older ones end with an epoch
+        self.best = state.get("best")
         self.meter.restore(state.get("meter", self.meter.state()))
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
@@ -245,5 +258,6 @@ class Evaluator:
             trainer.row = row
         self._log.row(row)
         if epoch and is_due(trainer, experiment.checkpoint_every):
-            checkpoint.save(self._run.checkpoint_path, trainer.state(), self._data.spec)
+            best = trainer.is_best(row)
+            checkpoint.save(self._run.checkpoint_path, trainer.state(), self._data.spec, best=best)
             self._saved()
