@@ -202,8 +202,9 @@ def check_sweep(out: Path, space: Space) -> None:
     storage = optuna.storages.JournalStorage(backend)
     for row in comparison["rows"]:
         model = row["model"]
-        assert (len(row["seeds"]), row["failed_trials"]) == (space.seeds, 0)
-        states = [trial.state for trial in optuna.load_study(study_name=model, storage=storage).trials]
+        study = optuna.load_study(study_name=model, storage=storage)
+        assert (len(row["seeds"]), row["failed_trials"]) == (space.seeds, 0), (model, study.user_attrs)
+        states = [trial.state for trial in study.trials]
         assert states == [TrialState.COMPLETE] * space.trials
         runs = sorted(path.name for path in (out / model).iterdir())
         assert runs == [f"finalist_{i}" for i in range(space.seeds)] + [f"trial_{i:04}" for i in range(space.trials)]
