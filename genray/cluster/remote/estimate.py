@@ -77,12 +77,10 @@ def _measure(
         raise
     finally:
         view.end()
-    with head.tunnel() as port:
-        log = Jobs(port, token).logs(job)
     if last.job.state != "SUCCEEDED":
-        reason = why(log, last.job)
+        reason = why(last.log, last.job)
         raise UserError(reason) if last.job.exit_code == 2 else Fault(f"the estimate failed: {reason}")
-    return parse(log)
+    return parse(last.log)
 
 
 def _rounded_up(hours: float) -> str:

@@ -40,11 +40,11 @@ def _show(head: Head, token: str, job: Job, view: View) -> Job:
         if look.snapshot is not None:
             view.show(look.snapshot, force=look.job.is_over)
         elif look.job.state != "PENDING" and not look.job.is_over:
-            for line in said(look.jobs.logs(job.id)):
+            for line in said(look.log):
                 view.say_once(line)
         last = look.job
         if last.state == "FAILED":
-            last = last.with_message(why(look.jobs.logs(job.id), last))
+            last = last.with_message(why(look.log, last))
     return last
 
 

@@ -21,9 +21,9 @@ NO_RAY_S = 180.0  # the head answers, and Ray on it does not
 
 @dataclass(frozen=True)
 class Poll:
-    jobs: Jobs
     job: Job
     snapshot: Snapshot | None  # of this job's driver
+    log: str  # of the job, where it has begun and there is no snapshot that tells more, and where it has failed
 
 
 def polls(head: Head, token: str, job: str, folder: str, note: Callable[[str], object]) -> Iterator[Poll]:
@@ -34,12 +34,14 @@ def polls(head: Head, token: str, job: str, folder: str, note: Callable[[str], o
         try:
             with _connected(head, token, folder) as (jobs, link):
                 while True:
-                    look = Poll(jobs, jobs.info(job), _of(link.newest, job))
+                    info = jobs.info(job)
+                    if info.is_over:
+                        time.sleep(POLL_S)  # for the last words in the folder
+                    snapshot = _of(link.newest, job)
+                    is_told = info.state != "FAILED" and (snapshot is not None or info.state == "PENDING")
+                    look = Poll(info, snapshot, "" if is_told else jobs.logs(job))
                     lost.reset()
                     note("")
-                    if look.job.is_over:
-                        time.sleep(POLL_S)  # for the last words in the folder
-                        look = Poll(jobs, look.job, _of(link.newest, job))
                     yield look
                     if look.job.is_over:
                         return

@@ -11,6 +11,7 @@ from genray.cli import main
 from genray.cluster.conductor import Status
 from genray.cluster.remote import poll
 from genray.cluster.remote.follow import said
+from genray.cluster.remote.jobs import Jobs, NoRay
 from genray.cluster.snapshot import Snapshot, write
 from tests.cluster.remote.conftest import Laptop, needs_rsync, says
 from tests.cluster.remote.fake_ray import FakeRay
@@ -180,6 +181,23 @@ def test_a_head_whose_ray_is_gone_is_given_up(
     thread.join()
     assert "Ray does not answer on the head" in line
     assert "--resume goes on" in line
+
+
+def test_a_ray_that_is_gone_while_the_log_is_read_is_asked_again(
+    laptop: Laptop, fake_ray: FakeRay, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poll, "PAUSES_S", (0.1,))
+    fake_ray.add(JOB, "RUNNING")
+    gone, logs = [NoRay("gone")], Jobs.logs
+
+    def read(jobs: Jobs, job: str) -> str:
+        if gone:
+            raise gone.pop()
+        fake_ray.jobs[JOB]["status"] = "STOPPED"
+        return logs(jobs, job)
+
+    monkeypatch.setattr(Jobs, "logs", read)
+    assert f"{JOB} was stopped" in attach(laptop, fake_ray, capsys, 130)
 
 
 def test_stop_waits_until_it_has(laptop: Laptop, fake_ray: FakeRay, capsys: pytest.CaptureFixture[str]) -> None:
