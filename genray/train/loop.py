@@ -176,6 +176,10 @@ class Trainer:
         self.ema.model.load_state_dict(state["ema"])
         for runner in self.phases:
             runner.restore(state["optimizers"][runner.phase.name])
+        self.forget_steps()
+
+    def forget_steps(self) -> None:
+        """Those that were captured: weights or moments lie elsewhere now."""
         self._steps.forget()
 
 
@@ -194,6 +198,14 @@ def make_trainer(experiment: Experiment, data: TrainingData, distributed: Distri
     return Trainer(experiment, model, batches, distributed)
 
 
+def resumed(experiment: Experiment, data: TrainingData, run: Run, distributed: Distributed) -> Trainer:
+    """Where the run's last checkpoint is; at its first step where there is none."""
+    trainer = make_trainer(experiment, data, distributed)
+    if (state := checkpoint.latest(run.checkpoint_path, distributed.device)) is not None:
+        trainer.restore(state)
+    return trainer
+
+
 def train(
     experiment: Experiment,
     data: TrainingData,
@@ -210,9 +222,7 @@ def train(
     calls `report(row)`, which returns False to stop the run, and `saved()` after each checkpoint. Raises `Fault` for a
     loss that is not finite.
     """
-    trainer = make_trainer(experiment, data, distributed)
-    if (state := checkpoint.latest(run.checkpoint_path, distributed.device)) is not None:
-        trainer.restore(state)
+    trainer = resumed(experiment, data, run, distributed)
     if distributed.rank > 0:
         return _train(trainer, lambda row: None, lambda row: True)
     with RunLog(run, epoch=trainer.epoch) as log:

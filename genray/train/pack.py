@@ -94,6 +94,7 @@ class Member:
             tensor.data = place
         for network in self.trainer.networks.values():
             network.move(network.vector.data)
+        self.trainer.forget_steps()
 
     def constants(self) -> Hashable:
         """What a captured step keeps of the optimizers, and does not read."""
@@ -128,6 +129,7 @@ class Pack:
 
     @property
     def trainers(self) -> list[Trainer]:
+        """Of the members that are here, in the order in which `train_step` is told their steps."""
         return [member.trainer for member in self._here]
 
     @property
@@ -197,10 +199,9 @@ class Pack:
 
     def leave(self, trainer: Trainer) -> None:
         """The trainer goes on alone, or not at all; its place may be taken."""
-        place = self.trainers.index(trainer)
-        place, member = [(place, member) for place, member in enumerate(self._members) if member][place]
-        self._vacant[place] = Vacancy(member, member.leave())
-        self._members[place] = None
+        for place, member in enumerate(self._members):
+            if member is not None and member.trainer is trainer:
+                self._vacant[place], self._members[place] = Vacancy(member, member.leave()), None
         trainer.clock_by(time.perf_counter)
 
     def take_in(self, trainer: Trainer) -> None:
@@ -217,7 +218,10 @@ class Pack:
         trainers = [*self.trainers, *newcomers.values()]
         self._refuse_unlike(trainers)
         other = {
-            key for t in newcomers.values() for key, value in numbers_of(t.model).items() if self._numbers[key] != value
+            key
+            for t in newcomers.values()
+            for key, value in numbers_of(t.model).items()
+            if self._numbers.get(key) != value
         }
         differing = sorted(other.union(self._differing))
         steps = [trainer.step for trainer in trainers]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,12 +14,10 @@ from genray.models.base import Batch
 from genray.nn.noise import Noise
 from genray.train.draws import Draw, Listing
 from genray.train.fused import Given, differentiate
+from genray.train.loop import Trainer
 from genray.train.numbers import Place
 from genray.train.phases import PhaseRunner
 from genray.train.steps import autocast, key_of
-
-if TYPE_CHECKING:
-    from genray.train.loop import Trainer
 
 # R members, K numbers in which they differ, T loss and terms, n parameters that a phase moves
 
