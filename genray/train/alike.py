@@ -27,7 +27,7 @@ def why_apart(experiments: Sequence[Experiment]) -> str | None:
     mine = signature(first)
     for number, other in enumerate(experiments[1:], start=1):
         theirs = signature(other)
-        for key in sorted(mine.keys() | theirs.keys()):
+        for key in sorted(mine.keys() | theirs.keys(), key=lambda key: (key != "model.name", key)):
             if mine.get(key) != theirs.get(key):
                 values = [flatten(e.model_dump(mode="json")).get(key) for e in (first, other)]
                 rule = "0 in all members or in none" if all(isinstance(v, float) for v in values) else "one for all"

@@ -227,14 +227,15 @@ class Pack:
         steps = [trainer.step for trainer in trainers]
         _branch(trainers)
         self._learn(trainers, steps, range(len(trainers[0].phases)), differing)
-        if differing != self._differing:
+        if differs_anew := differing != self._differing:
             self._differing = differing
             self._replays.forget()
-            for member in self._at(range(len(self._members))):
+            for member in self._here:
                 member.numbers = tensor_of(numbers_of(member.trainer.model), differing, self._device)
         for place, trainer in newcomers.items():
             member = Member(trainer, tensor_of(numbers_of(trainer.model), differing, self._device))
-            if place in self._vacant and not member.take_over(self._vacant.pop(place)):
+            vacancy = self._vacant.pop(place, None)
+            if vacancy is not None and not differs_anew and not member.take_over(vacancy):
                 self._replays.forget()
             self._members[place] = member
             trainer.clock_by(lambda: self._seconds)
