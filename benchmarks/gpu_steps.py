@@ -62,7 +62,7 @@ def losses(trainer: Trainer) -> torch.Tensor:
     with torch.backends.cudnn.flags(deterministic=True):
         for step in range(NUM_COMPARED):
             trainer.train_step(step)
-    noted = [torch.stack([values for _, values in runner._losses]) for runner in trainer._phases]
+    noted = [torch.stack([values for _, values in runner._losses]) for runner in trainer.phases]
     trainer.end_epoch()
     return torch.cat([values.flatten() for values in noted])
 

@@ -54,6 +54,18 @@ class Batches:
             batch["label"] = self._labels.index_select(0, index)
         return batch
 
+    def share(self, other: Batches) -> bool:
+        """Holds the images of `other` in the place of its own, where they are the same; whether they are."""
+        mine, theirs = (self._images, self._labels), (other._images, other._labels)
+        if any((a is None) != (b is None) for a, b in zip(mine, theirs, strict=True)):
+            return False
+        same = all(
+            a is b or torch.equal(a, b) for a, b in zip(mine, theirs, strict=True) if a is not None and b is not None
+        )
+        if same:
+            self._images, self._labels = theirs
+        return same
+
     def _shuffled(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(stream_seed(self._seed, epoch, "order"))
         return torch.randperm(len(self._images), generator=generator).to(self._device)

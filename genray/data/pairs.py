@@ -129,7 +129,7 @@ def halves(images: Tensor) -> Pair:
 
 def one_hot(labels: Tensor, num_classes: int) -> Tensor:
     """(B,) → (B, K)."""
-    return (labels[:, None] == torch.arange(num_classes, device=labels.device)).float()
+    return (labels[:, None] == torch.arange(num_classes, device=labels.device)).to(torch.get_default_dtype())
 
 
 def binarize(images: Tensor, noise: Noise) -> Tensor:

@@ -14,7 +14,7 @@ from genray.config import ModelConfig, OptimizerConfig
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn import spectral
-from genray.nn.adversarial import LOGISTIC, Name, adversarial_loss, gradient_penalty, r1_penalty
+from genray.nn.adversarial import LOGISTIC, AdversarialLoss, Name, adversarial_loss, gradient_penalty, r1_penalty
 from genray.nn.blocks import Network, image_to_vector, interleave, linear, separate, vector_to_image
 from genray.nn.minibatch import MinibatchDiscrimination, pack
 from genray.nn.noise import Noise
@@ -64,7 +64,7 @@ class Model(GenerativeModel):
         self.generator = vector_to_image(config, spec, config.latent)
         self.discriminator = _discriminator(config, replace(spec, channels=config.packing * spec.channels))
         smoothing = SMOOTHING if config.label_smoothing is None else config.label_smoothing
-        self._loss = adversarial_loss(config.loss, smoothing if config.loss in LOGISTIC else 0.0)
+        self._smoothing = smoothing if config.loss in LOGISTIC else 0.0
 
     def phases(self) -> Sequence[Phase]:
         optimizer = OPTIMIZERS.get(self.config.loss, OPTIMIZER)
@@ -72,6 +72,10 @@ class Model(GenerativeModel):
             Phase("discriminator", ("discriminator",), self.discriminator_loss, optimizer),
             Phase("generator", ("generator",), self.generator_loss, optimizer, every=self.config.critic_steps),
         )
+
+    @property
+    def _loss(self) -> AdversarialLoss:
+        return adversarial_loss(self.config.loss, self._smoothing)
 
     def discriminator_loss(self, batch: Batch, noise: Noise) -> Loss:
         """With the non-saturating and the minimax loss −E[ln D(x)] − E[ln(1 − D(G(z)))] with one-sided label smoothing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,19 +20,16 @@ class Ema:
 
     def __init__(self, model: GenerativeModel, networks: dict[str, FlatModule], decay: float) -> None:
         """`networks` are the model's own."""
-        self._source, self._decay = model, decay
+        self._source, self.decay = model, decay
         self.model = copy.deepcopy(model).requires_grad_(False) if decay else model
-        self._present: list[Tensor] = [network.vector for network in networks.values()]
-        self._average: list[Tensor] = (
+        self.present: list[Tensor] = [network.vector for network in networks.values()]
+        self.average: list[Tensor] = (
             [network.vector for network in flatten_children(self.model).values()] if decay else []
         )
 
-    @torch.no_grad()
     def update(self, step: int) -> None:
         """After step number `step`, counted from 1."""
-        if self._decay:
-            decay = min(self._decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(self._average, self._present, 1.0 - decay)
+        update_all([self], [step])
 
     @torch.no_grad()
     def evaluated(self) -> GenerativeModel:
@@ -39,3 +37,13 @@ class Ema:
         for average, present in zip(self.model.buffers(), self._source.buffers(), strict=True):
             average.copy_(present)
         return self.model
+
+
+@torch.no_grad()
+def update_all(averages: Sequence[Ema], steps: Sequence[int]) -> None:
+    """Each after a step of its own, counted from 1, in one operation."""
+    moving = [(ema, min(ema.decay, (1 + step) / (10 + step))) for ema, step in zip(averages, steps, strict=True)]
+    weights = [1.0 - decay for ema, decay in moving for _ in ema.average]
+    if weights:
+        present = [vector for ema, _ in moving for vector in ema.present[: len(ema.average)]]
+        torch._foreach_lerp_([vector for ema, _ in moving for vector in ema.average], present, weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +16,31 @@ class FlatModule:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self.parameters = list(module.parameters())
+        named = dict(module.named_parameters())
+        self.parameters = list(named.values())
+        self._shapes = {name: p.shape for name, p in named.items()}
         self.vector = nn.Parameter(_concatenated(self.parameters))
-        parts = torch.split(self.vector.detach(), [p.numel() for p in self.parameters])
-        for p, part in zip(self.parameters, parts, strict=True):
-            p.data = part.view_as(p)
+        self.move(self.vector.detach())
 
-    def take_gradients(self, gradients: Iterator[Tensor]) -> Tensor:
+    def move(self, place: Tensor) -> None:
+        """The vector and all views of it lie in `place` from now on, which holds their values."""
+        self.vector.data = place
+        for p, part in zip(self.parameters, self.parts(place).values(), strict=True):
+            p.data = part
+
+    def parts(self, vector: Tensor) -> dict[str, Tensor]:
+        """The parameters, by name, that a vector like this network's holds, as views of it."""
+        parts = torch.split(vector, [shape.numel() for shape in self._shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}
+
+    @property
+    def gradient(self) -> Tensor:
+        """The vector's, once it was taken."""
+        return cast("Tensor", self.vector.grad)
+
+    def take_gradients(self, gradients: Iterator[Tensor]) -> None:
         """The next gradients, one for each parameter, as the vector's gradient."""
         self.vector.grad = _concatenated(list(islice(gradients, len(self.parameters))))
-        return self.vector.grad
 
 
 def _concatenated(tensors: Sequence[Tensor]) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +13,8 @@ from genray.train.distributed import Distributed
 
 Update = Callable[[], list[Tensor]]
 Capture = Callable[[Update, Sequence[torch.Generator]], Update]
+NUM_EAGER = 3  # steps before one is captured: optimizers make their state, libraries what they keep
+_log = logging.getLogger(__name__)
 
 
 def capture_on(place: Distributed) -> Capture | None:
@@ -42,3 +46,35 @@ class Graphs:
             return results
 
         return replay
+
+
+class Replays:
+    """Steps of several kinds, each of which is run as it is a few times, then captured, and replayed from then on."""
+
+    def __init__(self, capture: Capture | None, whose: str) -> None:
+        """With `capture` None nothing is captured. `whose` steps they are is said where one cannot be."""
+        self._capture, self._whose = capture, whose
+        self._taken: Counter[Hashable] = Counter()
+        self._captured: dict[Hashable, Update] = {}
+
+    @property
+    def num_first(self) -> int:
+        """Steps of each kind that take longer than all that follow."""
+        return 1 if self._capture is None else NUM_EAGER + 1
+
+    def forget(self) -> None:
+        self._taken.clear()
+        self._captured.clear()
+
+    def of(self, kind: Hashable, update: Update, generators: Sequence[torch.Generator]) -> Update | None:
+        """What replays the next step of this kind; None where it is to be run as it is."""
+        if self._capture is None:
+            return None
+        self._taken[kind] += 1
+        if self._taken[kind] == NUM_EAGER + 1:
+            try:
+                self._captured[kind] = self._capture(update, generators)
+            except RuntimeError as error:  # a loss that waits for the device: slower, and no fault
+                _log.info("steps of %s are run as they are: %s", self._whose, error)
+                self._capture = None
+        return self._captured.get(kind)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -29,6 +29,20 @@ from genray.train.steps import BatchSource, Steps
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge
 
+T = TypeVar("T")
+Course = Generator[int, None, T]  # steps, each of which is to be taken before the next is asked for; what comes of them
+
+
+def taken(steps: Course[T], take: Callable[[int], object]) -> T:
+    """What comes of the steps, when `take` takes them."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        take(step)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -43,7 +57,7 @@ class Trainer:
         self, experiment: Experiment, model: GenerativeModel, batches: BatchSource, distributed: Distributed
     ) -> None:
         """`experiment.model` and `experiment.dataset` are not looked at: what they name is given."""
-        self.experiment, self.distributed, self._batches = experiment, distributed, batches
+        self.experiment, self.distributed, self.batches = experiment, distributed, batches
         self.model = model.to(distributed.device)
         networks = flatten_children(self.model)
         self.ema = Ema(self.model, networks, experiment.ema_decay)
@@ -51,18 +65,23 @@ class Trainer:
         for name in experiment.optimizer.phases:
             if name not in (known := [phase.name for phase in phases]):
                 raise UserError(f"optimizer.phases: {name!r} is no phase of this model{nearest(name, known)}")
-        self._networks = list(networks.values())
-        self._phases = [PhaseRunner(phase, networks, experiment) for phase in phases]
-        self._steps = Steps(self._phases, self.model, batches, experiment, distributed)
+        self.networks = networks
+        self.phases = [PhaseRunner(phase, networks, experiment) for phase in phases]
+        self._steps = Steps(self.phases, self.model, batches, experiment, distributed)
         self.epoch, self.step, self.train_seconds, self.row = 0, 0, 0.0, Row()
         self.best: float | None = None  # of the leading score, at the checkpoints so far
         self.meter = Meter(experiment, batches.steps_per_epoch)
+        self._time: Callable[[], float] = time.perf_counter
         self._started: float | None = None  # this epoch, on a clock that stands still while pictures are drawn
         self.before_anew: Callable[[], None] = lambda: None  # called where a level of a growing model ends
 
     @property
     def finished(self) -> bool:
         return self.meter.is_spent(self.step)
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether an epoch, or the run, ends with this step."""
+        return (step + 1) % self.batches.steps_per_epoch == 0 or self.meter.is_spent(step + 1)
 
     @property
     def num_first_steps(self) -> int:
@@ -71,9 +90,13 @@ class Trainer:
 
     def train_epoch(self) -> Row:
         """Trains one epoch, or what the budget leaves of it, and returns its row."""
-        self._started = time.perf_counter()
-        for step in range(self.step, (self.epoch + 1) * self._batches.steps_per_epoch):
-            self.train_step(step)
+        return taken(self.steps_of_epoch(), self.train_step)
+
+    def steps_of_epoch(self) -> Course[Row]:
+        """The same where steps are taken elsewhere: each that is given is to be taken before the next is asked for."""
+        self._started = self._time()
+        for step in range(self.step, (self.epoch + 1) * self.batches.steps_per_epoch):
+            yield step
             self.step = step + 1
             if self.finished:
                 break
@@ -85,20 +108,20 @@ class Trainer:
 
     def _clock(self) -> float:
         """Seconds of training so far."""
-        return self.train_seconds + (0.0 if self._started is None else time.perf_counter() - self._started)
+        return self.train_seconds + (0.0 if self._started is None else self._time() - self._started)
 
     def end_epoch(self) -> Row:
         """Means over the steps since it was called last. Waits for the device."""
         row: Row = {}
-        for phase in self._phases:
+        for phase in self.phases:
             row |= phase.end_epoch(self.distributed)
-        if not all(network.vector.isfinite().all() for network in self._networks):
+        if not all(network.vector.isfinite().all() for network in self.networks.values()):
             raise Fault(f"a weight is not finite after epoch {self.epoch + 1}; lower optimizer.learning_rate")
         return row
 
     def scale_learning_rates(self, factor: float) -> None:
         """Of all phases, from the next step on: `factor` times what the experiment says."""
-        for phase in self._phases:
+        for phase in self.phases:
             phase.scale_learning_rate(factor)
 
     def untrained_row(self) -> Row:
@@ -107,18 +130,31 @@ class Trainer:
     def _progress(self) -> Row:
         return {"epoch": self.epoch, "step": self.step, "train_seconds": round(self.train_seconds, 3)}
 
+    def clock_by(self, seconds: Callable[[], float]) -> None:
+        """What tells the time from now on."""
+        self.train_seconds, self._time = self._clock(), seconds
+        self._started = None if self._started is None else seconds()
+
     def train_step(self, step: int) -> None:
-        progress = self.meter.tell(step)
-        if self.model.begins_anew(progress):
-            paused = time.perf_counter()
-            self.before_anew()
-            if self._started is not None:
-                self._started += time.perf_counter() - paused
-            for runner in self._phases:
-                runner.forget()
-        self.model.set_progress(progress)
+        self.begin_step(step)
         self._steps.take(step)
         self.ema.update(step + 1)
+        self.end_step()
+
+    def begin_step(self, step: int) -> None:
+        """What comes before the updates."""
+        progress = self.meter.tell(step)
+        if self.model.begins_anew(progress):
+            paused = self._time()
+            self.before_anew()
+            if self._started is not None:
+                self._started += self._time() - paused
+            for runner in self.phases:
+                runner.forget()
+        self.model.set_progress(progress)
+
+    def end_step(self) -> None:
+        """What comes after updates and averaged weights."""
         self.meter.read(self._clock(), self.distributed)
 
     def is_best(self, row: Row) -> bool:
@@ -141,18 +177,22 @@ class Trainer:
             "best": self.best,
             "model": self.model.state_dict(),
             "ema": self.ema.evaluated().state_dict(),
-            "optimizers": {runner.phase.name: runner.optimizer.state_dict() for runner in self._phases},
+            "optimizers": {runner.phase.name: runner.optimizer.state_dict() for runner in self.phases},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.epoch, self.train_seconds, self.row = state["epoch"], state["train_seconds"], state["row"]
-        self.step = state.get("step", self.epoch * self._batches.steps_per_epoch)  # older ones end with an epoch
+        self.step = state.get("step", self.epoch * self.batches.steps_per_epoch)  # older ones end with an epoch
         self.best = state.get("best")
         self.meter.restore(state.get("meter", self.meter.state()))
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
-        for runner in self._phases:
+        for runner in self.phases:
             runner.restore(state["optimizers"][runner.phase.name])
+        self.forget_steps()
+
+    def forget_steps(self) -> None:
+        """Those that were captured: weights or moments lie elsewhere now."""
         self._steps.forget()
 
 
@@ -171,6 +211,14 @@ def make_trainer(experiment: Experiment, data: TrainingData, distributed: Distri
     return Trainer(experiment, model, batches, distributed)
 
 
+def resumed(experiment: Experiment, data: TrainingData, run: Run, distributed: Distributed) -> Trainer:
+    """Where the run's last checkpoint is; at its first step where there is none."""
+    trainer = make_trainer(experiment, data, distributed)
+    if (state := checkpoint.latest(run.checkpoint_path, distributed.device)) is not None:
+        trainer.restore(state)
+    return trainer
+
+
 def train(
     experiment: Experiment,
     data: TrainingData,
@@ -187,9 +235,7 @@ def train(
     calls `report(row)`, which returns False to stop the run, and `saved()` after each checkpoint. Raises `Fault` for a
     loss that is not finite.
     """
-    trainer = make_trainer(experiment, data, distributed)
-    if (state := checkpoint.latest(run.checkpoint_path, distributed.device)) is not None:
-        trainer.restore(state)
+    trainer = resumed(experiment, data, run, distributed)
     if distributed.rank > 0:
         return _train(trainer, lambda row: None, lambda row: True)
     with RunLog(run, epoch=trainer.epoch) as log:
@@ -198,13 +244,18 @@ def train(
 
 
 def _train(trainer: Trainer, evaluate: Callable[[Row], None], report: Callable[[Row], bool]) -> Outcome:
+    return taken(course(trainer, evaluate, report), trainer.train_step)
+
+
+def course(trainer: Trainer, evaluate: Callable[[Row], None], report: Callable[[Row], bool]) -> Course[Outcome]:
+    """A run as the steps that are to be taken for it, each before the next is asked for."""
     experiment = trainer.experiment
     if trainer.epoch == 0:
         evaluate(trainer.untrained_row())
     elif trainer.finished:
         trainer.distributed.agree(report(trainer.row))  # finished before: whoever asks again is told again
     while not trainer.finished:
-        row = trainer.train_epoch()
+        row = yield from trainer.steps_of_epoch()
         evaluate(row)
         due = is_due(trainer, experiment.evaluate_every)
         if due and not trainer.distributed.agree(report(row)):

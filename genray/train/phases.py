@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -23,11 +23,11 @@ class PhaseRunner:
     def __init__(self, phase: Phase, networks: dict[str, FlatModule], experiment: Experiment) -> None:
         config = experiment.optimizer.resolve(phase.name, phase.optimizer)
         self.phase, self._clip_norm = phase, config.clip_norm
-        self._moved = [network for name, network in networks.items() if name in phase.updates]
+        self.moved = [network for name, network in networks.items() if name in phase.updates]
         self._frozen = [network for name, network in networks.items() if name not in phase.updates]
         self._learning_rate = config.learning_rate
-        self._parameters = [p for network in self._moved for p in network.parameters]
-        vectors = [network.vector for network in self._moved]
+        self._parameters = [p for network in self.moved for p in network.parameters]
+        vectors = [network.vector for network in self.moved]
         device = vectors[0].device
         on_cuda = device.type == "cuda"  # where a step is replayed: its rate and count of steps lie on the device
         self.optimizer = torch.optim.AdamW(
@@ -38,28 +38,42 @@ class PhaseRunner:
             fused=device.type in ("cpu", "cuda"),
             capturable=on_cuda,
         )
-        self._names: list[str] = []
+        self.names: list[str] = []
         self._losses: list[tuple[int, Tensor]] = []
 
     def update(self, loss_of: Callable[[], Loss], distributed: Distributed) -> Tensor:
-        """Gradient of the loss with respect to this phase's parameters alone, averaged over ranks, then a step.
+        """A step along the gradient, averaged over ranks. Returns the loss and its terms, in one vector."""
+        losses = self.differentiate(loss_of)
+        distributed.average([network.gradient for network in self.moved])
+        self.step()
+        return losses
 
-        Returns the loss and its terms, in one vector.
-        """
-        for networks, moves in ((self._frozen, False), (self._moved, True)):
+    def differentiate(self, loss_of: Callable[[], Loss]) -> Tensor:
+        """The gradient of the loss with respect to this phase's parameters alone, into their networks. Returns the loss
+        and its terms, in one vector."""
+        for networks, moves in ((self._frozen, False), (self.moved, True)):
             for network in networks:
                 for p in network.parameters:
                     p.requires_grad_(moves)
         loss = loss_of()
         # parameters of levels that are still to grow get zeros
         gradients = iter(torch.autograd.grad(loss.total, self._parameters, allow_unused=True, materialize_grads=True))
-        vectors = [network.take_gradients(gradients) for network in self._moved]
-        distributed.average(vectors)
+        for network in self.moved:
+            network.take_gradients(gradients)
+        self.names = names_of(loss)
+        return values_of(loss)
+
+    def step_along(self, gradients: Sequence[Tensor]) -> None:
+        """One gradient (n,) for each network that moves."""
+        for network, gradient in zip(self.moved, gradients, strict=True):
+            network.vector.grad = gradient
+        self.step()
+
+    def step(self) -> None:
+        """Along the gradient that the networks hold."""
         if self._clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_([network.vector for network in self._moved], self._clip_norm)
+            torch.nn.utils.clip_grad_norm_([network.vector for network in self.moved], self._clip_norm)
         self.optimizer.step()
-        self._names = ["loss", *loss.terms]
-        return torch.stack([value.float() for value in (loss.total.detach(), *loss.terms.values())])
 
     def note(self, step: int, losses: Tensor) -> None:
         """What `update` returned at a step."""
@@ -81,6 +95,24 @@ class PhaseRunner:
         mine = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict(state | {"param_groups": mine})
 
+    def tensors(self) -> list[Tensor]:
+        """What a captured step reads and writes of the optimizer."""
+        rates = [group["lr"] for group in self.optimizer.param_groups if isinstance(group["lr"], Tensor)]
+        states = [self.optimizer.state.get(network.vector, {}) for network in self.moved]
+        return rates + [state[key] for state in states for key in sorted(state)]
+
+    def constants(self) -> Hashable:
+        """What a captured step keeps of the optimizer, and does not read."""
+        [group] = self.optimizer.param_groups
+        return self._clip_norm, group["betas"], group["weight_decay"], group["eps"]
+
+    def begin_like(self, other: PhaseRunner) -> None:
+        """Before its first step: with moments of 0 in as many tensors as the other one's optimizer has by now."""
+        for mine, theirs in zip(self.moved, other.moved, strict=True):
+            state = other.optimizer.state.get(theirs.vector, {})
+            if mine.vector not in self.optimizer.state and state:
+                self.optimizer.state[mine.vector] = {key: torch.zeros_like(value) for key, value in state.items()}
+
     def end_epoch(self, distributed: Distributed) -> Row:
         """Means of the loss and its terms over the epoch. The one place that waits for the device: a loss that was
         not finite at any step is found here, and raised with the step, phase and terms at which it began."""
@@ -94,10 +126,19 @@ class PhaseRunner:
         if not all(map(math.isfinite, means)):
             first = int((~table.isfinite()).any(dim=1).int().argmax())
             terms = ", ".join(
-                f"{name}={value:g}" for name, value in zip(self._names, table[first].tolist(), strict=True)
+                f"{name}={value:g}" for name, value in zip(self.names, table[first].tolist(), strict=True)
             )
             raise Fault(
                 f"the loss is not finite at step {steps[first]} in phase {self.phase.name!r}: {terms}; "
                 f"lower optimizer.learning_rate or set optimizer.clip_norm"
             )
-        return {f"train/{self.phase.name}/{name}": mean for name, mean in zip(self._names, means, strict=True)}
+        return {f"train/{self.phase.name}/{name}": mean for name, mean in zip(self.names, means, strict=True)}
+
+
+def names_of(loss: Loss) -> list[str]:
+    return ["loss", *loss.terms]
+
+
+def values_of(loss: Loss) -> Tensor:
+    """What `names_of` names, in one vector."""
+    return torch.stack([value.float() for value in (loss.total.detach(), *loss.terms.values())])

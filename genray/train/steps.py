@@ -4,9 +4,7 @@ take longer than the kernels."""
 from __future__ import annotations
 
 import contextlib
-import logging
-from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -18,11 +16,10 @@ from genray.models.base import Batch, GenerativeModel
 from genray.nn.noise import Noise
 from genray.seeds import stream_seed
 from genray.train.distributed import Distributed
-from genray.train.graphs import Update, capture_on
+from genray.train.graphs import Replays, Update, capture_on
 from genray.train.phases import PhaseRunner
 
-NUM_EAGER = 3  # steps before one is captured: optimizers make their state, libraries what they keep
-_log = logging.getLogger(__name__)
+Key = tuple[int | str, ...]
 
 
 class BatchSource(Protocol):
@@ -47,28 +44,26 @@ class Steps:
         distributed: Distributed,
     ) -> None:
         self._phases, self._model, self._batches, self._distributed = phases, model, batches, distributed
-        self._seed, self._precision = experiment.seed, experiment.precision
-        self._capture = capture_on(distributed)
-        self._taken: Counter[Hashable] = Counter()  # of each kind of step
-        self._captured: dict[Hashable, Update] = {}
+        self._experiment = experiment
+        self._generators = {runner.phase.name: torch.Generator(distributed.device) for runner in phases}
+        capture = capture_on(distributed)
         if isinstance(batches, Batches):
             self._images, self._index = batches, batches.index(0).clone()
-            self._generators = {runner.phase.name: torch.Generator(distributed.device) for runner in phases}
         else:
-            self._capture = None
+            capture = None
+        self._replays = Replays(capture, type(model).__module__)
 
     @property
     def num_first(self) -> int:
         """Steps of each kind that take longer than all that follow."""
-        return 1 if self._capture is None else NUM_EAGER + 1
+        return self._replays.num_first
 
     def forget(self) -> None:
         """What was captured: it reads from places that an optimizer's new state has left."""
-        self._taken.clear()
-        self._captured.clear()
+        self._replays.forget()
 
     def take(self, step: int) -> None:
-        due = [runner for runner in self._phases if step % runner.phase.every == 0]
+        due = due_at(step, self._phases)
         replay = self._replay_of(due)
         if replay is None:
             losses = self._update(due, self._batches[step], [self._noise(step, runner) for runner in due])
@@ -83,40 +78,43 @@ class Steps:
     def _update(self, due: Sequence[PhaseRunner], batch: Batch, noises: Sequence[Noise]) -> list[Tensor]:
         losses = []
         for runner, noise in zip(due, noises, strict=True):
-            with self._autocast():
+            with autocast(self._experiment, self._distributed.device):
                 loss = runner.phase.loss
                 losses.append(runner.update(lambda: loss(batch, noise), self._distributed))  # noqa: B023  called at once
         return losses
 
     def _replay_of(self, due: Sequence[PhaseRunner]) -> Update | None:
         """What replays a step of these phases; None where it is to be run as it is."""
-        branch = self._model.branch()
-        if self._capture is None or branch is None:
+        if (branch := self._model.branch()) is None:
             return None
         kind = (tuple(runner.phase.name for runner in due), branch)
-        self._taken[kind] += 1
-        if self._taken[kind] == NUM_EAGER + 1:
-            generators = [self._generators[runner.phase.name] for runner in due]
-            try:
-                self._captured[kind] = self._capture(lambda: self._from_places(due), generators)
-            except RuntimeError as error:  # a loss that waits for the device: slower, and no fault
-                _log.info("steps of %s are run as they are: %s", type(self._model).__module__, error)
-                self._capture = None
-                return None
-        return self._captured.get(kind)
+        generators = [self._generators[runner.phase.name] for runner in due]
+        return self._replays.of(kind, lambda: self._from_places(due), generators)
 
     def _from_places(self, due: Sequence[PhaseRunner]) -> list[Tensor]:
         noises = [Noise.drawn_by(self._generators[runner.phase.name]) for runner in due]
         return self._update(due, self._images.take(self._index), noises)
 
-    def _key(self, step: int, runner: PhaseRunner) -> tuple[int | str, ...]:
-        return self._seed, step, runner.phase.name
+    def _key(self, step: int, runner: PhaseRunner) -> Key:
+        return key_of(self._experiment, step, runner)
 
     def _noise(self, step: int, runner: PhaseRunner) -> Noise:
         place = self._distributed
         return Noise(*self._key(step, runner), device=place.device, rank=place.rank, world_size=place.world_size)
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self._precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(self._distributed.device.type, dtype=torch.bfloat16)
+
+def due_at(step: int, phases: Sequence[PhaseRunner]) -> list[PhaseRunner]:
+    """The phases whose turn is at a step."""
+    return [runner for runner in phases if step % runner.phase.every == 0]
+
+
+def key_of(experiment: Experiment, step: int, runner: PhaseRunner) -> Key:
+    """What the noise of a phase is seeded with at a step."""
+    return experiment.seed, step, runner.phase.name
+
+
+def autocast(experiment: Experiment, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """In which losses are computed."""
+    if experiment.precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)

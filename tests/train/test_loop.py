@@ -107,13 +107,13 @@ def test_the_step_that_is_named_is_the_first_bad_one(digits: Dataset) -> None:
     for step in range(7, 12):
         trainer.train_step(step)
     with pytest.raises(Fault, match="at step 7 in phase 'elbo'"):
-        trainer._phases[0].end_epoch(Distributed.single())
+        trainer.phases[0].end_epoch(Distributed.single())
 
 
 def test_gradient_clipping_bounds_what_an_sgd_like_step_sees(digits: Dataset) -> None:
     trainer = make_trainer(experiment(**{"optimizer.clip_norm": 1e-3}), digits.training_data, Distributed.single())
     trainer.train_step(0)
-    [runner] = trainer._phases
+    [runner] = trainer.phases
     norm = torch.linalg.vector_norm(torch.cat([vector.grad for vector in runner.optimizer.param_groups[0]["params"]]))
     torch.testing.assert_close(norm, torch.tensor(1e-3), rtol=1e-3, atol=0)
 

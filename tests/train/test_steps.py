@@ -67,7 +67,7 @@ def test_what_a_step_reads_from_fixed_places_is_what_it_is_given(
     assert found[0] == expected[0]
     assert all(map(torch.equal, found[1], expected[1]))
     num_steps = 5 * (len(digits.train) // 64)
-    assert recorder.replayed + recorder.recorded * steps.NUM_EAGER >= num_steps * 0.8  # progan has kinds of few steps
+    assert recorder.replayed + recorder.recorded * graphs.NUM_EAGER >= num_steps * 0.8  # progan has kinds of few steps
     assert recorder.recorded < num_steps / 4
 
 

@@ -1,0 +1,118 @@
+"""Runs that train as one against the same runs one after the other: images a second of all together, and how many
+trials of so many epochs an hour of that is. Seeds differ, all else is the same; nothing is evaluated or saved.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from benchmarks.common import header, spread
+from genray.config import Experiment
+from genray.data.datasets import load
+from genray.data.spec import Dataset
+from genray.train.distributed import Distributed, pick_device
+from genray.train.loop import Trainer, make_trainer
+from genray.train.pack import Pack
+
+MODELS: list[dict[str, Any]] = [
+    {"name": "vae"},
+    {"name": "gan"},
+    {"name": "aae"},
+    {"name": "vae_gan"},
+    {"name": "cvae"},
+    {"name": "joint_vae"},
+    {"name": "discrete_vae"},
+    {"name": "vae", "network": "conv"},
+    {"name": "gan", "network": "conv"},
+    {"name": "progan", "growth": False},
+]
+NUM_FIRST = 12  # steps that are not counted, among which those that are captured
+
+
+def name_of(model: dict[str, Any]) -> str:
+    return " ".join(map(str, model.values()))
+
+
+def trainers_of(data: Dataset, model: dict[str, Any], count: int, asked: argparse.Namespace) -> list[Trainer]:
+    hidden = {} if model["name"] == "progan" else {"hidden": asked.hidden}
+    given = {"dataset": "mnist", "epochs": 300, "batch_size": asked.batch_size, "metrics": [], "model": hidden | model}
+    place = Distributed.single(pick_device(None))
+    return [make_trainer(Experiment.parse(given | {"seed": s}), data.training_data, place) for s in range(count)]
+
+
+def alone(trainers: list[Trainer], start: int, count: int) -> None:
+    for trainer in trainers:
+        for step in range(start, start + count):
+            trainer.train_step(step)
+
+
+def as_one(pack: Pack, start: int, count: int) -> None:
+    for step in range(start, start + count):
+        pack.train_step([step] * len(pack.trainers))
+
+
+def seconds(work: Callable[[], None], trainers: list[Trainer]) -> float:
+    """Of work whose losses are waited for."""
+    started = time.perf_counter()
+    work()
+    for trainer in trainers:
+        trainer.end_epoch()
+    return time.perf_counter() - started
+
+
+def pairs(data: Dataset, model: dict[str, Any], count: int, asked: argparse.Namespace) -> list[tuple[float, float]]:
+    """Seconds alone and as one, in turns."""
+    apart, members = trainers_of(data, model, count, asked), trainers_of(data, model, count, asked)
+    pack = Pack(members)
+    found = []
+    for turn in range(asked.repeats + 1):
+        start, steps = (NUM_FIRST + (turn - 1) * asked.steps, asked.steps) if turn else (0, NUM_FIRST)
+        found.append(
+            (
+                seconds(lambda: alone(apart, start, steps), apart),  # noqa: B023  called at once
+                seconds(lambda: as_one(pack, start, steps), members),  # noqa: B023
+            )
+        )
+    return found[1:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="*", default=[name_of(model) for model in MODELS])
+    parser.add_argument("--members", type=int, nargs="+", default=[4, 16])
+    parser.add_argument("--steps", type=int, default=200, help="of each member in each repeat")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20, help="of a trial, for trials an hour")
+    parser.add_argument("--hidden", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    data = load("mnist")
+    print(header("Packs: runs that train as one", ["torch"]), flush=True)
+    device = pick_device(None)
+    print(f"- device: {torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {asked.threads} thread(s)'}")
+    print(
+        f"- hidden {asked.hidden}, batch {asked.batch_size}, MNIST; {asked.repeats} times {asked.steps} steps in turns"
+    )
+    print(f"- a trial is {asked.epochs} epochs; images and trials are those of all members together\n")
+    print("| model | members | alone [images/s] | as one [images/s] | alone [trials/h] | as one [trials/h] | ratio |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for model in (model for model in MODELS if name_of(model) in asked.models):
+        for count in asked.members:
+            timed = pairs(data, model, count, asked)
+            seen = count * asked.steps * asked.batch_size
+            rates = [[seen / side for side in sides] for sides in zip(*timed, strict=True)]
+            hourly = [[rate * 3600 / (asked.epochs * len(data.train)) for rate in side] for side in rates]
+            print(
+                f"| {name_of(model)} | {count} | {spread(rates[0], 0)} | {spread(rates[1], 0)} | "
+                f"{spread(hourly[0], 0)} | {spread(hourly[1], 0)} | {spread([a / b for a, b in timed])} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

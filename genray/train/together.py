@@ -1,0 +1,65 @@
+"""Several runs through one pack: each leaves the folder that it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genray.config import Experiment
+from genray.data.spec import TrainingData
+from genray.errors import Fault
+from genray.runs import Row, Run
+from genray.train.distributed import Distributed
+from genray.train.log import RunLog
+from genray.train.loop import Evaluator, Outcome, course, resumed
+from genray.train.pack import Pack
+
+if TYPE_CHECKING:
+    from genray.metrics.evaluate import Judge
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run, with what `genray.train.loop.train` takes of it."""
+
+    experiment: Experiment
+    run: Run
+    judge: Judge | None
+    report: Callable[[Row], bool]
+    saved: Callable[[], None] = lambda: None
+
+
+def train_pack(parts: Sequence[Part], data: TrainingData, *, distributed: Distributed) -> list[Outcome | Fault]:
+    """Trains all runs as one, each until its budget is spent or it is stopped. Returns how each has ended: where its
+    loss was not finite, with the Fault that ends it alone, and the others went on.
+
+    Raises UserError, before anything is trained or written, for runs that cannot be one.
+    """
+    trainers = [resumed(part.experiment, data, part.run, distributed) for part in parts]
+    unfinished = [trainer for trainer in trainers if not trainer.finished]
+    pack = Pack(unfinished) if unfinished else None
+    ended: dict[int, Outcome | Fault] = {}
+    with ExitStack() as open_logs:
+        courses = []
+        for part, trainer in zip(parts, trainers, strict=True):
+            log = open_logs.enter_context(RunLog(part.run, epoch=trainer.epoch))
+            evaluator = Evaluator(trainer, part.run, log, part.judge, data, part.saved)
+            courses.append(course(trainer, evaluator, part.report))
+        while len(ended) < len(parts):
+            steps = []
+            for number, trainer in enumerate(trainers):
+                if number in ended:
+                    continue
+                try:
+                    steps.append(next(courses[number]))
+                except StopIteration as end:
+                    ended[number] = end.value
+                except Fault as fault:
+                    ended[number] = fault
+                if number in ended and pack is not None and trainer in pack.trainers:
+                    pack.leave(trainer)
+            if pack is not None and steps:
+                pack.train_step(steps)
+    return [ended[number] for number in range(len(parts))]

@@ -1,0 +1,157 @@
+"""Runs through one pack leave the folders that they leave alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from genray.data.spec import Dataset
+from genray.errors import Fault, UserError
+from genray.metrics.evaluate import Judge, make_judge
+from genray.metrics.features import train_extractor
+from genray.runs import Row, Run, create_run
+from genray.train import checkpoint, pack
+from genray.train.distributed import Distributed
+from genray.train.loop import Outcome, train
+from genray.train.together import Part, train_pack
+from tests.train.common import experiment
+
+Report = Callable[[Row], bool]
+Parts = list[Part]
+HERE = Distributed.single()
+
+
+def go_on(row: Row) -> bool:
+    return True
+
+
+def until_2(row: Row) -> bool:
+    return row["epoch"] < 2
+
+
+def seeds(path: Path, *, report: Report = go_on, judge: Judge | None = None, **changes: object) -> Parts:
+    """Three runs of a VAE; the last one has a KL weight, a rate and a `report` of its own, and `changes`."""
+    own = [{}, {"optimizer.learning_rate": 1e-3}, {"model.kl_weight": 0.5} | changes]
+    asked = [experiment(seed=seed, **{"model.dropout": 0.1} | values) for seed, values in enumerate(own)]
+    runs = [create_run(path / str(e.seed), e, resume=True) for e in asked]
+    return [Part(e, run, judge, report if e.seed == 2 else go_on) for e, run in zip(asked, runs, strict=True)]
+
+
+def each_alone(parts: Parts, data: Dataset) -> list[Outcome | Fault]:
+    ended: list[Outcome | Fault] = []
+    for part in parts:
+        given = {"judge": part.judge, "report": part.report, "saved": part.saved}
+        try:
+            ended.append(train(part.experiment, data.training_data, part.run, **given, distributed=HERE))
+        except Fault as fault:
+            ended.append(fault)
+    return ended
+
+
+def packed(parts: Parts, data: Dataset) -> list[Outcome | Fault]:
+    return train_pack(parts, data.training_data, distributed=HERE)
+
+
+def untimed(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != "train_seconds"}
+
+
+def assert_same(found: Run, expected: Run) -> None:
+    names = [
+        sorted(str(p.relative_to(run.path)) for p in run.path.rglob("*") if "tfevents" not in p.name)
+        for run in (found, expected)
+    ]
+    assert names[0] == names[1]
+    assert len(found.history) == len(expected.history) > 1
+    for a, b in zip(found.history, expected.history, strict=True):
+        assert untimed(a) == pytest.approx(untimed(b), rel=1e-4)
+    if found.checkpoint_path.exists():
+        (mine, spec), (theirs, other) = (checkpoint.read(run.checkpoint_path) for run in (found, expected))
+        assert spec == other
+        sizes = [run.checkpoint_path.stat().st_size for run in (found, expected)]
+        assert sizes[0] == pytest.approx(sizes[1], rel=0.01)  # not the weights of all members in each
+        for values in (mine, theirs):
+            for key in ("train_seconds", "row", "meter"):
+                values.pop(key)
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def judge(digits: Dataset) -> Judge:
+    return make_judge(train_extractor(digits.training_data), digits.validation, ("frechet", "elbo"))
+
+
+@pytest.mark.slow
+def test_folders_rows_scores_and_checkpoints_are_those_of_runs_alone(
+    digits: Dataset, judge: Judge, tmp_path: Path
+) -> None:
+    """One is stopped early; the others go on."""
+    expected = seeds(tmp_path / "alone", judge=judge, report=until_2)
+    found = seeds(tmp_path / "packed", judge=judge, report=until_2)
+    ended = packed(found, digits), each_alone(expected, digits)
+    assert (
+        [outcome.stopped for outcome in ended[0]] == [outcome.stopped for outcome in ended[1]] == [False, False, True]
+    )
+    for part, other, outcome in zip(found, expected, ended[0], strict=True):
+        assert_same(part.run, other.run)
+        assert outcome.row == part.run.history[-1]
+        assert "validation/frechet" in outcome.row
+    assert found[2].run.history[-1]["epoch"] == 2
+
+
+def test_one_that_fails_leaves_what_it_leaves_alone(digits: Dataset, tmp_path: Path) -> None:
+    rate = {"optimizer.learning_rate": 1e12}
+    expected, found = seeds(tmp_path / "alone", **rate), seeds(tmp_path / "packed", **rate)
+    ended = packed(found, digits), each_alone(expected, digits)
+    assert [type(outcome) for outcome in ended[0]] == [Outcome, Outcome, Fault]
+    assert str(ended[0][2]).partition(":")[0] == str(ended[1][2]).partition(":")[0]
+    assert "is not finite at step" in str(ended[0][2])
+    assert not found[2].run.checkpoint_path.exists()
+    for part, other in zip(found[:2], expected[:2], strict=True):
+        assert_same(part.run, other.run)
+
+
+def test_a_pack_that_was_stopped_goes_on_bit_for_bit(digits: Dataset, tmp_path: Path) -> None:
+    whole = seeds(tmp_path / "whole")
+    packed(whole, digits)
+    halted = seeds(tmp_path / "halted")
+    stopped = packed([replace(part, report=until_2) for part in halted], digits)
+    assert all(outcome.stopped for outcome in stopped)
+    packed(halted, digits)
+    for part, other in zip(halted, whole, strict=True):
+        assert [untimed(row) for row in part.run.history] == [untimed(row) for row in other.run.history]
+    told: list[Row] = []
+    again = packed([replace(part, report=lambda row: told.append(row) is None) for part in halted], digits)
+    assert told == [outcome.row for outcome in again] == [part.run.history[-1] for part in halted]
+
+
+def test_runs_that_cannot_be_one_are_refused_before_anything_is_written(digits: Dataset, tmp_path: Path) -> None:
+    parts = seeds(tmp_path, **{"model.hidden": 17})
+    with pytest.raises(UserError, match=r"a pack has model\.hidden one for all, got 16 and, of member 2, 17"):
+        packed(parts, digits)
+    assert not any(part.run.metrics_path.exists() for part in parts)
+
+
+def test_seconds_of_training_are_shared_among_members(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock on which a step of the whole pack takes a second: of three members it is a third each, and where one has
+    left, a half."""
+    now, update = 0, pack.Pack._update
+
+    def counted(self: pack.Pack, kind: pack.Kind) -> list[Tensor]:
+        nonlocal now
+        now += 1
+        return update(self, kind)
+
+    monkeypatch.setattr(pack.Pack, "_update", counted)
+    monkeypatch.setattr(pack.time, "perf_counter", lambda: float(now))
+    parts = seeds(tmp_path, report=until_2)
+    packed(parts, digits)
+    per_epoch = len(digits.train) // 64
+    assert parts[2].run.history[-1]["train_seconds"] == pytest.approx(2 * per_epoch / 3, abs=0.01)
+    for part in parts[:2]:
+        assert part.run.history[-1]["train_seconds"] == pytest.approx(2 * per_epoch * (1 / 3 + 1 / 2), abs=0.01)
