@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,6 +18,7 @@ from genray.models.base import GenerativeModel, build
 from genray.runs import Row, Run
 from genray.samplers import PRIOR, make_sampler, samplers_of
 from genray.train import checkpoint
+from genray.train.course import Course, taken
 from genray.train.distributed import Distributed
 from genray.train.ema import Ema
 from genray.train.flat import flatten_children
@@ -28,20 +29,6 @@ from genray.train.steps import BatchSource, Steps
 
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge
-
-T = TypeVar("T")
-Course = Generator[int, None, T]  # steps, each of which is to be taken before the next is asked for; what comes of them
-
-
-def taken(steps: Course[T], take: Callable[[int], object]) -> T:
-    """What comes of the steps, when `take` takes them."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        take(step)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ and rows, and its results are those of its run alone but for the last digits of 
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,16 +18,16 @@ from genray.data.batches import Batches
 from genray.errors import UserError
 from genray.models.base import Batch, GenerativeModel
 from genray.nn.noise import Noise
-from genray.seeds import stream_seed
 from genray.train.alike import why_apart
 from genray.train.draws import Draw
 from genray.train.ema import update_all
 from genray.train.fused import Given, differentiate
 from genray.train.graphs import Replays, capture_on
 from genray.train.loop import Trainer
+from genray.train.member import Member, Vacancy
 from genray.train.numbers import Place, numbers_of, tensor_of
 from genray.train.stacking import drawn, learn, stacked
-from genray.train.steps import autocast, key_of
+from genray.train.steps import autocast
 
 # R members that are here, B images of a batch, K numbers in which members' models differ, T loss and terms of a phase
 
@@ -38,74 +38,6 @@ class Kind(NamedTuple):
     places: tuple[int, ...]
     due: tuple[int, ...]
     branch: Hashable
-
-
-class Member:
-    """A trainer, and what a captured step is told of it."""
-
-    def __init__(self, trainer: Trainer, numbers: Tensor) -> None:
-        """`numbers` (K,) are those of the model in which members differ."""
-        self.trainer, self.numbers = trainer, numbers
-        self.generators = [torch.Generator(trainer.distributed.device) for _ in trainer.phases]
-        self.batch: Batch = {}
-        self.index = torch.empty(0, dtype=torch.int64)  # (B,) of the batch's images
-        if isinstance(trainer.batches, Batches):
-            self.index = trainer.batches.index(0).clone()
-
-    def tell(self, step: int, due: Sequence[int]) -> None:
-        """Before a step: its batch, and the seeds of its noise."""
-        trainer = self.trainer
-        if isinstance(trainer.batches, Batches):
-            self.index.copy_(trainer.batches.index(step))
-        else:
-            self.batch = trainer.batches[step]
-        for phase in due:
-            self.generators[phase].manual_seed(stream_seed(*key_of(trainer.experiment, step, trainer.phases[phase])))
-
-    def tensors(self) -> list[Tensor]:
-        """All that a captured step reads and writes, but for what it is told before each step."""
-        vectors = [network.vector for network in self.trainer.networks.values()]
-        states = [tensor for runner in self.trainer.phases for tensor in runner.tensors()]
-        return [*vectors, *self.trainer.model.buffers(), *states, self.numbers]
-
-    def leave(self) -> list[Tensor]:
-        """What it has is its own from now on. Returns where it was."""
-        places = [tensor.data for tensor in self.tensors()]
-        self._move([place.clone() for place in places])
-        return places
-
-    def take_over(self, vacancy: Vacancy) -> bool:
-        """What it has lies from now on where the other one's was. Whether a step that was captured there is its own."""
-        other = vacancy.member
-        for mine, theirs in zip(self.trainer.phases, other.trainer.phases, strict=True):
-            mine.begin_like(theirs)
-        tensors = self.tensors()
-        if len(tensors) != len(vacancy.tensors):
-            return False
-        for tensor, place in zip(tensors, vacancy.tensors, strict=True):
-            place.copy_(tensor.detach())
-        self._move(vacancy.tensors)
-        self.index, self.generators = other.index, other.generators
-        return self.constants() == other.constants()
-
-    def _move(self, places: Sequence[Tensor]) -> None:
-        """`places` hold what its tensors do."""
-        for tensor, place in zip(self.tensors(), places, strict=True):
-            tensor.data = place
-        for network in self.trainer.networks.values():
-            network.move(network.vector.data)
-        self.trainer.forget_steps()
-
-    def constants(self) -> Hashable:
-        """What a captured step keeps of the optimizers, and does not read."""
-        return tuple(runner.constants() for runner in self.trainer.phases)
-
-
-class Vacancy(NamedTuple):
-    """What a member has left behind, for the next one."""
-
-    member: Member
-    tensors: list[Tensor]
 
 
 class Pack:
@@ -121,7 +53,8 @@ class Pack:
         self._source = first.batches if isinstance(first.batches, Batches) else None  # of all members
         self._whose, self._device = type(first.model).__module__, first.distributed.device
         self._replays = Replays(capture_on(first.distributed) if self._source else None, self._whose)
-        self._draws: dict[Kind, list[list[Draw]]] = {}  # of each phase of a kind of step
+        self._draws: dict[tuple[int, Hashable], list[Draw]] = {}  # of each phase in each branch
+        self._index: dict[tuple[int, ...], Tensor] = {}  # (RB,) images of the batches of members in these places
         self._seconds = 0.0  # of one member
         self._members: list[Member | None] = [None] * len(trainers)
         self._vacant: dict[int, Vacancy] = {}
@@ -143,8 +76,8 @@ class Pack:
         for trainer, step in zip(trainers, steps, strict=True):
             trainer.begin_step(step)
         kind = Kind(tuple(places), _due(trainers, steps), _branch(trainers))
-        if kind not in self._draws:
-            self._draws[kind] = self._learn(trainers, steps, kind.due, self._differing)
+        if unknown := [phase for phase in kind.due if (phase, kind.branch) not in self._draws]:
+            self._draws |= self._learn(trainers, steps, unknown, self._differing)
         for phase, values in zip(kind.due, self._take(kind, steps), strict=True):
             for trainer, step, own in zip(trainers, steps, values, strict=True):
                 trainer.phases[phase].note(step, own)
@@ -160,6 +93,9 @@ class Pack:
         here = self._at(kind.places)
         for member, step in zip(here, steps, strict=True):
             member.tell(step, kind.due)
+        if self._source is not None:
+            index = torch.cat([member.index for member in here])
+            self._index.setdefault(kind.places, torch.empty_like(index)).copy_(index)
         generators = [member.generators[phase] for member in here for phase in kind.due]
         replay = self._replays.of(kind, lambda: self._update(kind), generators)
         return self._update(kind) if replay is None else [values.clone() for values in replay()]
@@ -167,9 +103,10 @@ class Pack:
     def _update(self, kind: Kind) -> list[Tensor]:
         here = self._at(kind.places)
         trainers, losses = [member.trainer for member in here], []
-        batch = self._batch(here)
+        batch = self._batch(kind.places)
         numbers = torch.stack([member.numbers for member in here])
-        for phase, listed in zip(kind.due, self._draws[kind], strict=True):
+        for phase in kind.due:
+            listed = self._draws[phase, kind.branch]
             runners = [trainer.phases[phase] for trainer in trainers]
             noises = [Noise.drawn_by(member.generators[phase]) for member in here]
             given = Given(batch, drawn(listed, noises), numbers)
@@ -180,22 +117,23 @@ class Pack:
                 runner.step_along(own)
         return losses
 
-    def _batch(self, here: Sequence[Member]) -> Batch:
+    def _batch(self, places: tuple[int, ...]) -> Batch:
         """(R, B, ...)"""
         if self._source is None:
-            return stacked([member.batch for member in here])
-        batch = self._source.take(torch.cat([member.index for member in here]))
-        return {key: value.view(len(here), -1, *value.shape[1:]) for key, value in batch.items()}
+            return stacked([member.batch for member in self._at(places)])
+        batch = self._source.take(self._index[places])
+        return {key: value.view(len(places), -1, *value.shape[1:]) for key, value in batch.items()}
 
     def _at(self, places: Sequence[int]) -> list[Member]:
         return [member for place in places if (member := self._members[place]) is not None]
 
     def _learn(
-        self, trainers: Sequence[Trainer], steps: Sequence[int], phases: Sequence[int], differing: Sequence[Place]
-    ) -> list[list[Draw]]:
-        batches = [trainer.batches[step] for trainer, step in zip(trainers, steps, strict=True)]
+        self, trainers: Sequence[Trainer], steps: Sequence[int], phases: Iterable[int], differing: Sequence[Place]
+    ) -> dict[tuple[int, Hashable], list[Draw]]:
+        """Draws of these phases in the present branch."""
+        branch, batches = _branch(trainers), [t.batches[step] for t, step in zip(trainers, steps, strict=True)]
         numbers = torch.stack([tensor_of(numbers_of(t.model), differing, self._device) for t in trainers])
-        return [learn(trainers, phase, steps, batches, numbers, differing) for phase in phases]
+        return {(phase, branch): learn(trainers, phase, steps, batches, numbers, differing) for phase in phases}
 
     def leave(self, trainer: Trainer) -> None:
         """The trainer goes on alone, or not at all; its place may be taken."""
@@ -224,9 +162,8 @@ class Pack:
             if self._numbers.get(key) != value
         }
         differing = sorted(other.union(self._differing))
-        steps = [trainer.step for trainer in trainers]
-        _branch(trainers)
-        self._learn(trainers, steps, range(len(trainers[0].phases)), differing)
+        phases, steps = range(len(trainers[0].phases)), [trainer.step for trainer in trainers]
+        self._draws = self._learn(trainers, steps, phases, differing)
         if differs_anew := differing != self._differing:
             self._differing = differing
             self._replays.forget()
@@ -239,7 +176,6 @@ class Pack:
                 self._replays.forget()
             self._members[place] = member
             trainer.clock_by(lambda: self._seconds)
-        self._draws.clear()
 
     def _refuse_unlike(self, trainers: Sequence[Trainer]) -> None:
         reason = why_apart([trainer.experiment for trainer in trainers])
