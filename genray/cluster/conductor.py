@@ -27,8 +27,9 @@ from genray.storage import Disk
 MACHINE_DEATHS = 20  # of one run, before it is taken for their cause
 STORAGE_FAULTS = 5  # of any runs, with none between that went to its end, before the sweep is stopped
 
-# Of a death: by itself, with its machine, of a disk or network, or before it had begun, as where a disk is full
-Cause = Literal["process", "machine", "storage", "start"]
+# Of a death: by itself, with its machine, of a storage or the way to it, of a disk that is full or read-only, or before
+# it had begun, as where no process finds room to start
+Cause = Literal["process", "machine", "storage", "disk", "start"]
 MOST_PAUSE_S = 60.0  # before a run is tried again whose processes do not start: its machine may be mended meanwhile
 SetAside = Callable[[str, str], object]  # renames a run's folder: (its name, its new name)
 
@@ -178,15 +179,24 @@ class Conductor:
     """All models of a sweep. Runs are known by their folder's name below the sweep's: "vae/trial_0007"."""
 
     def __init__(
-        self, sweep: Sweep, storage: BaseStorage, out: Path, *, lanes: int, set_aside: SetAside | None = None
+        self,
+        sweep: Sweep,
+        storage: BaseStorage,
+        out: Path,
+        *,
+        lanes: int,
+        set_aside: SetAside | None = None,
+        storage_faults: int = STORAGE_FAULTS,
     ) -> None:
-        """`set_aside` renames a run's folder where it is kept: by default, in `out`."""
+        """`set_aside` renames a run's folder where it is kept: by default, in `out`. After so many `storage_faults`,
+        with no run between that went to its end, the sweep is stopped."""
         rename = set_aside or Disk(out).move
         self._queues = [ModelQueue(sweep, model, storage, out, rename) for model in sweep.models]
         self.out, self.lanes, self._turn = out, lanes, 0
         self._max_deaths = dict.fromkeys(get_args(Cause), MACHINE_DEATHS) | {"process": sweep.max_failures}
-        self._storage_faults = 0
+        self._storage_faults, self._most_storage_faults = 0, storage_faults
         self.halted = ""  # why the sweep is to end before it is finished
+        self.halted_by: Cause | None = None  # where runs were the reason
         self._deaths = Counter[tuple[str, Cause]]()
         self._jobs: dict[str, tuple[ModelQueue, Job]] = {}
         self._started: dict[str, float] = {}
@@ -244,10 +254,11 @@ class Conductor:
         room on its disk or started no process does not count. Where storage fails for all, the sweep is stopped."""
         if cause == "process" and time.monotonic() - self._heard.get(run, math.inf) >= self._timeout_s:
             reason = f"it gave no row in trial_timeout_s={self._timeout_s:g} and was ended; its log says where it hung"
-        if cause == "storage":
+        if cause == "storage" or cause == "disk":
             self._storage_faults += 1
-            if self._storage_faults >= STORAGE_FAULTS:
-                self.halted = f"{STORAGE_FAULTS} runs one after the other could not write: {reason}"
+            if self._storage_faults >= self._most_storage_faults:
+                which = "a run" if self._storage_faults == 1 else f"{self._storage_faults} runs one after the other"
+                self.halted, self.halted_by = f"{which} could not write: {reason}", cause
         self._deaths[run, cause] += 1
         if (deaths := self._deaths[run, cause]) > self._max_deaths[cause]:
             times = "once" if deaths == 1 else f"{deaths} times, the last time"

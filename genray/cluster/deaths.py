@@ -11,15 +11,18 @@ _OF_MACHINES = ("its node has died", "the actor's node was", "is unavailable:", 
 
 
 class StorageFault(RuntimeError):
-    """A full disk, or a storage out of reach. Another machine may do better."""
+    """A storage out of reach. Another machine may do better."""
+
+
+class DiskFault(RuntimeError):
+    """A disk that its user has to mend: full, or read-only. Another machine may have room on its own."""
 
 
 class MachineDeath(RuntimeError):
     """A machine of a group died, while the process that tells it lives on another."""
 
 
-_NAMED: dict[str, Cause] = {StorageFault.__name__: "storage", MachineDeath.__name__: "machine"}
-
+RAISED: dict[Cause, type[RuntimeError]] = {"storage": StorageFault, "disk": DiskFault, "machine": MachineDeath}
 
 _OF_OURS = "creation task"  # the process started, and what makes it ours raised an error
 
@@ -29,9 +32,9 @@ def cause_of(text: str, *, started: bool = True) -> tuple[Cause, str]:
     run."""
     text = text.strip()
     reason = text.splitlines()[-1].strip() if text else "no reason is known"
-    for name, cause in _NAMED.items():
-        if f"{name}: " in text:
-            return cause, reason.removeprefix(f"{name}: ")
+    for cause, kind in RAISED.items():
+        if (name := f"{kind.__name__}: ") in text:
+            return cause, reason.rpartition(name)[2]
     if any(words in text for words in _OF_MACHINES):
         return "machine", reason
     return "process" if started or _OF_OURS in text else "start", reason

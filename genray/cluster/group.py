@@ -8,7 +8,7 @@ from collections.abc import Callable
 from genray import extractors
 from genray.cluster import environment
 from genray.data.spec import TrainingData
-from genray.errors import Fault
+from genray.errors import Fault, UserError
 from genray.metrics.evaluate import Judge
 from genray.runs import Row, Run
 
@@ -45,5 +45,7 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
             shutil.rmtree(storage, ignore_errors=True)
         if event.kind == "failed":
             raise Fault(event.reason)
+        if event.kind == "disk":
+            raise UserError(f"{event.reason}; the same command with --resume goes on from the checkpoint")
         if event.kind in ("died", "machine", "storage"):
             raise Fault(f"a worker died: {event.reason}; the same command with --resume goes on from the checkpoint")

@@ -19,10 +19,10 @@ import ray
 from ray.train import RunConfig, ScalingConfig, get_context
 from ray.train.torch import TorchTrainer
 
-from genray.cluster.deaths import StorageFault, cause_of
+from genray.cluster.deaths import RAISED, cause_of
 from genray.cluster.work import Final, Shared, Task, do
 from genray.config import Experiment
-from genray.endings import words
+from genray.endings import of_disk, words
 from genray.errors import Fault, UserError
 from genray.runs import Row
 from genray.train.distributed import Distributed, pick_device
@@ -31,11 +31,17 @@ ALL_FAILED_S = 20.0  # in which every rank must have met a fault that was of the
 
 
 class Event(NamedTuple):
-    """What a lane hands over. After a row it waits; the others end the run, and the last three of them the lane."""
+    """What a lane hands over. After a row it waits; the others end the run, and the last four of them the lane."""
 
-    kind: Literal["row", "done", "failed", "died", "machine", "storage"]
+    kind: Literal["row", "done", "failed", "died", "machine", "storage", "disk"]
     row: Row = {}  # noqa: RUF012  a tuple's default, which nobody changes
     reason: str = ""
+
+
+def _could_not_write(error: OSError) -> Event:
+    told = of_disk(error)
+    kind: Literal["storage", "disk"] = "storage" if told is None else "disk"
+    return Event(kind, reason=f"{socket.gethostname()}: {told or words(error)}")
 
 
 class Lane(ABC):
@@ -93,7 +99,7 @@ class LocalLane(Lane):
         except (Fault, UserError) as error:
             self._events.put(Event("failed", reason=str(error)))
         except OSError as error:  # a full disk, a storage out of reach: the run may do better on another machine
-            self._events.put(Event("storage", reason=f"{socket.gethostname()}: {words(error)}"))
+            self._events.put(_could_not_write(error))
         except BaseException as error:  # whatever it is, this process is not to be trusted with another run
             self._events.put(Event("died", reason=f"{type(error).__name__}: {error}"))
             raise
@@ -169,7 +175,8 @@ def serve(config: dict[str, Any]) -> None:
             row = do(task, shared, final, lambda row: bool(ray.get(mailbox.report.remote(row))), at)
             event = Event("done", row)
         except OSError as error:
-            raise StorageFault(f"{socket.gethostname()}: {words(error)}") from error
+            event = _could_not_write(error)
+            raise RAISED[event.kind](event.reason) from error
         except (Fault, UserError) as error:
             event = Event("failed", reason=str(error))
             if not ray.get(mailbox.all_ended.remote(rank)):
@@ -206,7 +213,7 @@ class GroupLane(Lane):
             self._trainer.fit()
         except Exception as error:
             cause, reason = cause_of(str(error))
-            kind = cause if cause == "machine" or cause == "storage" else "died"
+            kind = cause if cause in RAISED else "died"
             ray.get(self._mailbox.emit.remote(Event(kind, reason=reason)))
 
     def start(self, task: Task) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from genray import files
@@ -110,10 +111,14 @@ def place_for(out: Path, storage: str | None) -> Place:
     """For the driver of a sweep in the folder `out`, once it is connected to Ray."""
     if (bucket := bucket_of(storage)) is not None:
         return Mirrored(bucket, out)
-    alone = len(ray.nodes()) == 1 and not resources.can_grow()
-    if storage == SHARED or alone:
+    if storage == SHARED or is_alone():
         return SameFolder(out)
     return Elsewhere(DriverDisk(out.parent), out.name)
+
+
+def is_alone() -> bool:
+    """Whether Ray is this machine's alone, and stays so."""
+    return len(ray.nodes()) == 1 and not resources.can_grow()
 
 
 class DriverDisk(Storage):
@@ -126,18 +131,26 @@ class DriverDisk(Storage):
         self._disk: Any = actor.options(scheduling_strategy=here).remote(path)
 
     def read(self, name: str) -> bytes:
-        content: bytes = ray.get(self._disk.read.remote(name))
+        content: bytes = _got(self._disk.read.remote(name))
         return content
 
     def write(self, name: str, content: bytes) -> None:
-        ray.get(self._disk.write.remote(name, content))
+        _got(self._disk.write.remote(name, content))
 
     def list(self, folder: str) -> dict[str, Stamp]:
-        stamps: dict[str, Stamp] = ray.get(self._disk.list.remote(folder))
+        stamps: dict[str, Stamp] = _got(self._disk.list.remote(folder))
         return stamps
 
     def move(self, folder: str, to: str) -> None:
-        ray.get(self._disk.move.remote(folder, to))
+        _got(self._disk.move.remote(folder, to))
+
+
+def _got(result: ray.ObjectRef) -> Any:
+    """What the disk's own error was: Ray's, of the same class, has no errno, and a traceback for its text."""
+    try:
+        return ray.get(result)
+    except RayTaskError as error:
+        raise error.cause from None
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from genray.cluster.deaths import MachineDeath, StorageFault
+from genray.cluster.deaths import RAISED
 from genray.cluster.lane import GroupLane, Lane, LocalLane
 from genray.cluster.work import Final, Task
 from genray.config import Experiment
@@ -42,10 +42,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
         event = self._lane.next()
         if event.kind == "died":
             raise RuntimeError(event.reason)  # ends this process; the run is handed out again
-        if event.kind == "machine":
-            raise MachineDeath(event.reason)
-        if event.kind == "storage":
-            raise StorageFault(event.reason)
+        if event.kind in RAISED:
+            raise RAISED[event.kind](event.reason)
         row = list(event.row.items())
         return {"kind": event.kind, "row": row, "reason": event.reason, "done": event.kind != "row"}
 

@@ -15,16 +15,17 @@ from genray.cluster.capacity import HEAD
 from genray.cluster.carried import carry
 from genray.cluster.checks import nodes, versions
 from genray.cluster.checks import storage as storages
-from genray.cluster.conductor import Conductor
+from genray.cluster.conductor import STORAGE_FAULTS, Conductor
 from genray.cluster.hooks import HandOut, Tell, Watch
 from genray.cluster.mirror import SHARED
-from genray.cluster.place import Place, place_for
+from genray.cluster.place import Place, is_alone, place_for
 from genray.cluster.progress import Progress
 from genray.cluster.trainable import Given, Trial
 from genray.cluster.waiting import Waiting
 from genray.cluster.work import Final, Shared
 from genray.config import Experiment, with_values
 from genray.data.spec import Dataset
+from genray.endings import of_disk
 from genray.errors import Fault, UserError
 from genray.metrics.evaluate import make_judge, training_features
 from genray.metrics.floor import floor
@@ -55,7 +56,10 @@ def run(
         with folder.opened(out, space) as journal:
             _check_machines(str(out) if storage == SHARED else storage)
             kept = place_for(out, storage)
-            conductor = Conductor(placed, journal, out, lanes=lanes, set_aside=kept.set_aside)
+            faults = 1 if is_alone() else STORAGE_FAULTS  # no other machine may do better
+            conductor = Conductor(
+                placed, journal, out, lanes=lanes, set_aside=kept.set_aside, storage_faults=faults
+            )
             if not conductor.finished:
                 given = _give(experiment, dataset, kept, space.trial_timeout_s, progress)
                 _tune(placed, conductor, given, progress, verbose)
@@ -108,13 +112,27 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
             verbose=2 if verbose else 0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except Exception as error:  # after a halt, Tune fails over what it could not write to the same disk itself
+        if not conductor.halted:
+            raise _of_disk_within(error) or error from error
     progress.update(force=True)
     progress.end()
+    if conductor.halted_by == "disk":
+        raise UserError(f"{conductor.halted}; the same command with --resume goes on from there")
     if conductor.halted:
         raise Fault(f"{conductor.halted}; mend that, and the same command with --resume goes on")
     if not conductor.finished:  # Tune ends its loop on Ctrl-C, and returns
         raise KeyboardInterrupt
+
+
+def _of_disk_within(error: BaseException) -> OSError | None:
+    """A full disk that our own hooks have met: Tune wraps what they raise."""
+    inner: BaseException | None = error
+    while inner is not None and of_disk(inner) is None:
+        inner = inner.__cause__ or inner.__context__
+    return inner if isinstance(inner, OSError) else None
 
 
 def _give(experiment: Experiment, dataset: Dataset, place: Place, timeout_s: float | None, progress: Progress) -> Given:
