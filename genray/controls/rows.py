@@ -16,16 +16,20 @@ from genray.controls import gaussian_mixture, memorizer, pca
 from genray.data import datasets
 from genray.data.spec import Dataset
 from genray.errors import UserError
+from genray.images import save_png
 from genray.metrics.attempt import Failures
-from genray.metrics.evaluate import Judge, make_judge, training_features
+from genray.metrics.evaluate import Judge, evaluating, make_judge, training_features
 from genray.models.base import GenerativeModel, build
+from genray.pictures import Shown, samples
 from genray.provenance import commit
 from genray.report.intervals import summarize
+from genray.samplers import PRIOR, Sampler
 
 Row = dict[str, Any]
 Make = Callable[[int], GenerativeModel]  # by a seed
 
 SEEDS = (0, 1, 2)  # of the fit and of the samples; a score of 10,000 MNIST images takes 1.3 s on 2 cores
+SEED_SHOWN = SEEDS[0]
 ABOUT = {
     "memorizer": "replays training images",
     "gaussian_mixture": "a Gaussian mixture fitted to pixels",
@@ -35,25 +39,27 @@ ABOUT = {
 
 
 def control_rows(experiment: Experiment, result: Mapping[str, Any], metric_names: Sequence[str]) -> list[Row]:
-    """One for each control, beside runs of which `experiment` and `result` are those of one. Kept in GENRAY_CACHE, so
-    that a page is made again without the dataset.
+    """One for each control, beside runs of which `experiment` and `result` are those of one. Kept in GENRAY_CACHE with
+    a picture of each one's samples, so that a page is made again without the dataset.
 
     Raises UserError where the dataset is not on this machine, or is not the one that the runs were scored on.
     """
     key = _key(experiment, result, metric_names)
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    path = Path(os.environ.get("GENRAY_CACHE") or "~/.cache/genray").expanduser() / "controls" / f"{name}.json"
+    folder = Path(os.environ.get("GENRAY_CACHE") or "~/.cache/genray").expanduser() / "controls" / name
+    path = folder / "rows.json"
     if path.is_file():
         kept: list[Row] = json.loads(path.read_text())
         return kept
     data = _dataset(experiment, result)
-    rows = score(_judge(experiment, result, data, metric_names), data, experiment)
-    files.write_json(path, rows)
+    rows = score(_judge(experiment, result, data, metric_names), data, experiment, folder)
+    files.write_json(path, rows)  # last: where it is, the pictures are
     return rows
 
 
-def score(judge: Judge, data: Dataset, experiment: Experiment) -> list[Row]:
-    """Of each control over SEEDS, as a comparison's rows have it; `untrained` is the model of `experiment`."""
+def score(judge: Judge, data: Dataset, experiment: Experiment, folder: Path) -> list[Row]:
+    """Of each control over SEEDS, as a comparison's rows have it; `untrained` is the model of `experiment`. Pictures of
+    samples go into `folder`."""
 
     def untrained(seed: int) -> GenerativeModel:
         model = build(experiment.model, data.spec, seed)
@@ -61,11 +67,13 @@ def score(judge: Judge, data: Dataset, experiment: Experiment) -> list[Row]:
         return model
 
     fits = {"memorizer": memorizer.fit, "gaussian_mixture": gaussian_mixture.fit, "pca": pca.fit}
-    rows = [_row(name, lambda seed: fit(data.train, data.spec, seed=seed), judge) for name, fit in fits.items()]  # noqa: B023
-    return [*rows, _row("untrained", untrained, judge) | {"about": f"{experiment.model.name} before its first step"}]
+    rows = [_row(name, lambda seed: fit(data.train, data.spec, seed=seed), judge, folder) for name, fit in fits.items()]  # noqa: B023
+    last = _row("untrained", untrained, judge, folder)
+    return [*rows, last | {"about": f"{experiment.model.name} before its first step"}]
 
 
-def _row(name: str, make: Make, judge: Judge) -> Row:
+def _row(name: str, make: Make, judge: Judge, folder: Path) -> Row:
+    picture = folder / f"{name}.png"
     seconds, scores, failed = 0.0, list[dict[str, float]](), Failures()
     num_parameters = 0
     for seed in SEEDS:
@@ -74,6 +82,8 @@ def _row(name: str, make: Make, judge: Judge) -> Row:
         seconds += time.perf_counter() - started
         num_parameters = sum(p.numel() for p in model.parameters()) or sum(b.numel() for b in model.buffers())
         scores.append(judge.score(model, seed=seed, failed=failed))
+        if seed == SEED_SHOWN:
+            _show(model, judge, picture)
     return {
         "label": f"control: {name}",
         "control": name,
@@ -83,7 +93,14 @@ def _row(name: str, make: Make, judge: Judge) -> Row:
         "train_seconds": seconds / len(SEEDS),
         "metrics": {key: summarize([each[key] for each in scores]) for key in _in_all(scores)},
         "failed": failed,
+        "samples": str(picture),  # of SEED_SHOWN
     }
+
+
+def _show(model: GenerativeModel, judge: Judge, path: Path) -> None:
+    """Of the same draws as a run's samples.png."""
+    with evaluating(model):
+        save_png(path, samples(Shown(model, judge.split, "cpu", Sampler(PRIOR, model.sample))))
 
 
 def _in_all(scores: Sequence[Mapping[str, float]]) -> list[str]:

@@ -30,28 +30,30 @@ def typical(group: Group, metric: str) -> Entry:
 
 
 def galleries(collection: Collection, comparison: Mapping[str, Any], out: Path, *, share: float = 1.0) -> View:
-    """Samples beside real images, and each other kind of picture, of each row's typical run; `share` of the bytes that
-    a page has for pictures is this comparison's."""
+    """Samples, between real images and those of controls, and each other kind of picture, of each row's typical run;
+    `share` of the bytes that a page has for pictures is this comparison's."""
     groups = {group.label: group for group in collection.groups}
     chosen = [
         (groups[row["label"]], typical(groups[row["label"]], comparison["primary"])) for row in comparison["rows"]
     ]
     found = {name: [_pictured(group, entry, name, out) for group, entry in _of_kind(name, chosen)] for name in PICTURES}
+    controls = [{**control, "path": Path(control["samples"])} for control in comparison["controls"]]
     real = next((path for e in collection.entries if (path := e.run.picture_path("real")).is_file()), None)
-    count = sum(view["path"] is not None for views in found.values() for view in views) + 1
-    limit = int(share * PICTURE_BYTES) // count
-    for view in (view for views in found.values() for view in views):
+    shown = [*controls, *(view for views in found.values() for view in views)]
+    limit = int(share * PICTURE_BYTES) // (sum(view["path"] is not None for view in shown) + 1)
+    for view in shown:
         view["uri"] = data_uri(view["path"], limit) if view["path"] else None
     for view, (_, entry) in zip(found["samples"], chosen, strict=True):
         view["frames"] = _frames(entry, int(share * FRAME_BYTES) // len(chosen)) if view["uri"] else []
     return {
         "real": data_uri(real, limit) if real else None,
+        "controls": [control for control in controls if control["uri"]],
         "columns": min(len(chosen) + 1, 3 if len(chosen) < 6 else MOST_COLUMNS),
         "epochs": _epochs(found["samples"]),
         "kinds": [
             _kind(name, views)
             for name, views in found.items()
-            if any(view["uri"] for view in views) or (name == "samples" and real)
+            if any(view["uri"] for view in views) or (name == "samples" and (real or controls))
         ],
     }
 

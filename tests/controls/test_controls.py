@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from genray import metrics
 from genray.config import Experiment
@@ -21,6 +22,7 @@ from genray.metrics.evaluate import make_judge, training_features
 from genray.metrics.features import extractor_for
 from genray.metrics.floor import floor
 from genray.nn.noise import Noise
+from genray.pictures import NUM_SHOWN
 from genray.report import controls
 from genray.report.intervals import overlap
 
@@ -30,12 +32,12 @@ Judged = tuple[list[dict[str, Any]], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def judged(digits: Dataset) -> Judged:
+def judged(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """Control rows of the digits by all default metrics, and the floor."""
     extractor, names = extractor_for(digits.training_data), EXPERIMENT.metrics
     seen = training_features(extractor, digits.train, names)
     judge = make_judge(extractor, digits.test, names, train=seen, tuning=digits.validation)
-    return rows.score(judge, digits, EXPERIMENT), floor(judge, digits.train)
+    return rows.score(judge, digits, EXPERIMENT, tmp_path_factory.mktemp("controls")), floor(judge, digits.train)
 
 
 def of(judged: Judged, name: str) -> dict[str, Any]:
@@ -121,6 +123,16 @@ def test_what_no_likelihood_was_trained_for_is_the_worst_of_it(judged: Judged) -
     assert all("elbo" not in of(judged, name)["metrics"] for name in ("memorizer", "gaussian_mixture", "pca"))
 
 
+def test_pictures_are_of_samples_of_the_first_seed(judged: Judged, digits: Dataset) -> None:
+    """Read back pixel by pixel from the grid: four times enlarged, two pixels apart."""
+    models = {"memorizer": memorizer.fit, "gaussian_mixture": gaussian_mixture.fit, "pca": pca.fit}
+    for name, fit in models.items():
+        picture = np.asarray(Image.open(of(judged, name)["samples"]))
+        cells = [picture[34 * (i // 10) :, 34 * (i % 10) :][:32:4, :32:4] for i in range(NUM_SHOWN)]
+        drawn = fit(digits.train, digits.spec, seed=rows.SEED_SHOWN).sample(NUM_SHOWN, Noise("shown"))
+        assert np.array_equal(cells, to_uint8(drawn)[:, 0])
+
+
 def test_nothing_is_misplaced_on_the_digits(judged: Judged) -> None:
     assert controls.misplaced(*judged) == []
 
@@ -166,6 +178,7 @@ def test_kept_rows_need_no_dataset(digits: Dataset, tmp_path: Path, monkeypatch:
     assert [row["control"] for row in found] == list(rows.ABOUT)
     monkeypatch.setattr(rows, "_dataset", lambda *_: pytest.fail("the dataset is read"))
     assert rows.control_rows(*given) == found
+    assert all(Path(row["samples"]).is_file() for row in found)
     with pytest.raises(pytest.fail.Exception):  # another number of samples is another protocol
         rows.control_rows(EXPERIMENT, given[1] | {"num_samples": 99}, ["frechet"])
 

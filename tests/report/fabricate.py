@@ -21,6 +21,7 @@ from sklearn.datasets import load_digits
 
 from genray.config import Experiment, with_values
 from genray.images import grid
+from genray.report.intervals import summarize
 
 MODELS = ("vae", "gan", "vae_gan", "aae")
 LEVEL = {"vae": 14.0, "gan": 6.2, "vae_gan": 6.6, "aae": 11.0}  # the Fréchet distance that each ends near
@@ -30,6 +31,7 @@ COST = {
     "vae_gan": (64_000, 8.4),
     "aae": (48_000, 6.8),
 }  # parameters, seconds
+CONTROLS = {"memorizer": 1.1, "gaussian_mixture": 3.0, "pca": 6.4, "untrained": 40.0}  # their Fréchet distances
 EPOCHS_SHOWN = (0, 10, 20, 30, 40)
 FLOOR = {
     "frechet": {"mean": 1.1, "ci95": 0.08, "values": [1.0, 1.1, 1.2, 1.1, 1.1]},
@@ -170,6 +172,28 @@ def pictures(model: str) -> dict[str, bytes]:
         made["interpolation.png"] = blurred
         made["codes.png"] = blurred[:, :, :1, :1].repeat(40, axis=2).repeat(40, axis=3)
     return {name: encoded(images, name.rpartition(".")[2]) for name, images in made.items()}
+
+
+def write_controls(folder: Path) -> list[dict[str, Any]]:
+    """Control rows, in place of those that are computed; the picture of each is of a grey of its own."""
+    rows = []
+    for name, frechet in CONTROLS.items():
+        picture = folder / f"{name}.png"
+        Image.new("L", (340, 340), round(frechet)).save(picture)
+        rows.append(
+            {
+                "label": f"control: {name}",
+                "control": name,
+                "about": f"what {name} does",
+                "seeds": [0, 1, 2],
+                "num_parameters": 1_234,
+                "train_seconds": 0.5,
+                "metrics": {"frechet": summarize([0.99 * frechet, frechet, 1.01 * frechet])},
+                "failed": {},
+                "samples": str(picture),
+            }
+        )
+    return rows
 
 
 def encoded(images: np.ndarray, kind: str) -> bytes:

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from genray.report import compare, comparison, words
-from tests.report.fabricate import write_run
+from tests.report.fabricate import CONTROLS, write_controls, write_run
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -41,10 +41,12 @@ def browser() -> Iterator[Chrome]:
 
 
 @pytest.fixture(scope="module")
-def page(sweep: Path, browser: Chrome) -> Path:
-    """The page of the sweep, loaded once, with every figure drawn; its logs are still unread."""
-    out = sweep / "comparison"
-    compare([sweep], out)
+def page(sweep: Path, browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the sweep and controls, loaded once, with every figure drawn; its logs are still unread."""
+    out, rows = sweep / "comparison", write_controls(tmp_path_factory.mktemp("controls"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genray.controls.rows.control_rows", lambda *_: rows)
+        compare([sweep], out, controls=True)
     show(browser, out, width=1400)
     draw(browser)
     return out
@@ -84,10 +86,12 @@ def test_table_shows_comparison_json(page: Path, browser: Chrome) -> None:
     assert groups == ["", "fidelity", "diversity", "likelihood", "conditional", "cost"]
     names = [name for members in comparison.grouped(result).values() for name in members]
     assert [head.rstrip(" ↓↑") for head in heads[1:]] == [*map(columns, names), "parameters", "training a run"]
-    shown: list[dict[str, Any]] = [*result["rows"], {"label": "real images (floor)", "metrics": result["floor"]}]
-    assert [line[0] for line in lines] == [row["label"] for row in shown]
-    assert [line[-2] for line in lines] == [f"{row['num_parameters']:,}" for row in result["rows"]] + ["–"]
-    assert [line[-1] for line in lines] == [words.duration(row["train_seconds"]) for row in result["rows"]] + ["–"]
+    rows = [*result["rows"], *result["controls"]]
+    shown: list[dict[str, Any]] = [*rows, {"metrics": result["floor"]}]
+    controls = [f"{name.replace('_', ' ')} (control)" for name in CONTROLS]
+    assert [line[0] for line in lines] == [r["label"] for r in result["rows"]] + controls + ["real images (floor)"]
+    assert [line[-2] for line in lines] == [f"{row['num_parameters']:,}" for row in rows] + ["–"]
+    assert [line[-1] for line in lines] == [words.duration(row["train_seconds"]) for row in rows] + ["–"]
     for line, row in zip(lines, shown, strict=True):
         for text, name in zip(line[1:-2], names, strict=True):
             if name not in row["metrics"]:
@@ -106,7 +110,7 @@ def test_every_picture_is_drawn_and_every_kind_can_be_reached(page: Path, browse
     sizes = browser.execute_script(
         "return [...document.images].filter(i => !i.hidden).map(image => [image.naturalWidth, image.clientWidth])"
     )
-    assert len(sizes) == 1 + 4 + 3 * 3  # real images; samples of four models; three kinds of the three with codes
+    assert len(sizes) == 1 + 4 + 4 + 3 * 3  # real images; samples of models and controls; three kinds of three models
     assert all(own > 0 and shown > 50 for own, shown in sizes)
     links = browser.execute_script("return [...document.querySelectorAll('nav a')].map(a => a.getAttribute('href'))")
     assert {"#samples", "#reconstructions", "#interpolation", "#codes"} <= set(links)
@@ -247,6 +251,9 @@ def test_the_slider_goes_back_in_training_time(page: Path, browser: Chrome) -> N
             assert text == f"epoch {epoch}"
         assert slider.get_attribute("aria-valuetext") == f"epoch {epoch}"
     assert browser.find_element("css selector", "[data-wall] output").text == "epoch 20"
+    still = browser.find_elements("css selector", "[data-wall] figure:not([data-model]) img")
+    assert len(still) == 1 + len(CONTROLS)
+    assert all(picture.is_displayed() for picture in still)
 
 
 def test_the_chosen_metric_is_drawn_against_cost(page: Path, browser: Chrome) -> None:

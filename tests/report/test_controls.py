@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -10,33 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from genray.errors import UserError
 from genray.report import compare, tables
-from genray.report.intervals import summarize
-from tests.report.fabricate import write_sweep
-
-SCORES = {"memorizer": 1.1, "gaussian_mixture": 3.0, "pca": 6.4, "untrained": 40.0}
-
-
-def control(name: str, frechet: float) -> dict[str, Any]:
-    return {
-        "label": f"control: {name}",
-        "control": name,
-        "about": f"what {name} does",
-        "seeds": [0, 1, 2],
-        "num_parameters": 1_234,
-        "train_seconds": 0.5,
-        "metrics": {"frechet": summarize([0.99 * frechet, frechet, 1.01 * frechet])},
-        "failed": {},
-    }
+from tests.report.fabricate import CONTROLS, write_controls, write_run, write_sweep
+from tests.report.test_page import Page
 
 
 @pytest.fixture
-def controls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """In place of those that are computed."""
-    rows = [control(name, value) for name, value in SCORES.items()]
+def controls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    rows = write_controls(tmp_path)
     monkeypatch.setattr("genray.controls.rows.control_rows", lambda *_: rows)
     return rows
 
@@ -64,7 +50,7 @@ def test_every_form_shows_them(tmp_path: Path, sweep: Path, controls: list[dict[
     beside = compare([sweep], tmp_path, controls=True)
     lines = list(csv.DictReader(io.StringIO((tmp_path / "comparison.csv").read_text())))
     found = {line["label"]: float(line["mean"]) for line in lines if line["label"].startswith("control")}
-    assert found == pytest.approx({f"control: {name}": value for name, value in SCORES.items()})
+    assert found == pytest.approx({f"control: {name}": value for name, value in CONTROLS.items()})
     [pca] = [
         line for line in (tmp_path / "comparison.md").read_text().splitlines() if line.startswith("| control: pca")
     ]
@@ -74,13 +60,38 @@ def test_every_form_shows_them(tmp_path: Path, sweep: Path, controls: list[dict[
     console.print(tables.terminal(beside))
     shown = console.export_text()
     assert "digits, test split, controls" in shown
-    assert all(name.replace("_", " ") in shown for name in SCORES)
+    assert all(name.replace("_", " ") in shown for name in CONTROLS)
     page = (tmp_path / "index.html").read_text()
     body = re.search(r'<table class="scores sortable">.*?</table>', page, re.DOTALL)
     assert body is not None
     cells = re.findall(r'<tr class="control">\s*<th[^>]*>([^<]*?) <small>.*?<td>([^<]*?) ', body[0], re.DOTALL)
-    assert [(name.replace(" ", "_"), float(mean)) for name, mean in cells] == list(SCORES.items())
-    assert all(row not in body[0].split("<tbody>")[1].split("</tbody>")[0] for row in SCORES)
+    assert [(name.replace(" ", "_"), float(mean)) for name, mean in cells] == list(CONTROLS.items())
+    assert all(row not in body[0].split("<tbody>")[1].split("</tbody>")[0] for row in CONTROLS)
+
+
+def test_their_samples_hang_at_the_end_of_the_wall_and_have_no_frames(
+    tmp_path: Path, sweep: Path, controls: list[dict[str, Any]]
+) -> None:
+    compare([sweep], tmp_path / "out", controls=True)
+    page = Page((tmp_path / "out" / "index.html").read_text())
+    last = [image for image in page.images if str(image["alt"]).startswith(("Real images", "Samples of "))][1 + 4 :]
+    assert [image["alt"] for image in last] == [f"Samples of the control {name.replace('_', ' ')}" for name in CONTROLS]
+    assert all("data-epoch" not in image for image in last)
+    assert not any("control" in str(frame["alt"]) for frame in page.frames)
+    shown = [Image.open(io.BytesIO(base64.b64decode(str(image["src"]).partition(",")[2]))) for image in last]
+    assert [picture.getpixel((170, 170)) for picture in shown] == [round(value) for value in CONTROLS.values()]
+
+
+def test_the_wall_stands_without_a_picture_of_a_run(tmp_path: Path, controls: list[dict[str, Any]]) -> None:
+    run = write_run(tmp_path / "run", "gan")
+    for name in ("samples.png", "real.png"):
+        (run / name).unlink()
+    Path(controls[0]["samples"]).unlink()
+    compare([run], tmp_path / "out", controls=True)
+    page = Page((tmp_path / "out" / "index.html").read_text())
+    assert [image["alt"] for image in page.images] == [
+        f"Samples of the control {name}" for name in ("gaussian mixture", "pca", "untrained")
+    ]
 
 
 def test_what_the_controls_say_stands_among_the_notes(
