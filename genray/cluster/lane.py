@@ -213,7 +213,7 @@ class GroupLane(Lane):
             self._trainer.fit()
         except Exception as error:
             cause, reason = cause_of(str(error))
-            kind = cause if cause in RAISED else "died"
+            kind = cause if cause == "machine" or cause == "storage" or cause == "disk" else "died"
             ray.get(self._mailbox.emit.remote(Event(kind, reason=reason)))
 
     def start(self, task: Task) -> None:
