@@ -60,6 +60,7 @@ class Kind:
     draw: Callable[[Shown], Picture | None]
     title: str
     caption: str
+    lettered: bool = False  # it holds text, which must not be made small
 
 
 def spread(images: NDArray[Value], count: int = NUM_SHOWN) -> NDArray[Value]:
@@ -153,6 +154,7 @@ PICTURES: dict[str, Kind] = {
         "Of a hundred samples those that lie nearest to a training image, nearest first, each beside its nearest "
         "training image and its nearest test image, with the distances between their features: a copy lies much nearer "
         "to the first than to the second, and than test images do, of which the median stands below",
+        lettered=True,
     ),
     "reconstructions": Kind(
         reconstructions,
@@ -185,6 +187,7 @@ PICTURES: dict[str, Kind] = {
         codes,
         "Codes",
         "Where codes of test images lie, coloured by label; above two dimensions, their first two principal components",
+        lettered=True,
     ),
 }
 

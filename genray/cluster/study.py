@@ -105,7 +105,7 @@ class ModelStudy:
         place = f"epoch {epoch} of {experiment.epochs}"
         if experiment.epochs is None:
             place = f"epoch {epoch}, {100 * experiment.share_done(row):.0f} % of {experiment.limit.text}"
-        trial.set_user_attr("reason", f"stopped at {place}: {objective.metric} {value:.4g}")
+        trial.set_user_attr("reason", f"stopped at {place}")
         self._tell(name, TrialState.PRUNED)
         return False
 

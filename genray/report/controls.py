@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genray.errors import Fault, UserError
+from genray.report import words
 from genray.report.collect import Collection
 from genray.report.comparison import known_scores
 from genray.report.intervals import best_first, beyond
@@ -88,8 +89,8 @@ def not_better(rows: Sequence[Row], controls: Sequence[Row], metric: str) -> lis
             if metric in row["metrics"] and not beyond(row["metrics"][metric], estimate, score.better)
         ]
         if labels:
-            which = f"{control['about']} ({control['control']})"
             return [
-                f"{', '.join(labels)}: {metric} is no better than that of {which} by more than the intervals allow."
+                f"{', '.join(labels)}: {words.title(metric)} is no better than that of {control['about']} by more than "
+                f"the intervals allow."
             ]
     return []

@@ -103,6 +103,7 @@ def _kind(name: str, views: Sequence[View]) -> View:
         "name": name,
         "title": PICTURES[name].title,
         "caption": PICTURES[name].caption,
+        "lettered": PICTURES[name].lettered,
         "pictures": [view for view in views if view["uri"]],
         "without": [view["label"] for view in views if not view["uri"]],
     }

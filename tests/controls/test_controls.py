@@ -156,7 +156,7 @@ def test_rows_that_a_density_of_pixels_equals(judged: Judged) -> None:
     assert controls.not_better(models, judged[0], "frechet") == []
     models += [{"label": "poor", "metrics": {"frechet": one}}, {"label": "even", "metrics": {"frechet": mixture}}]
     [note] = controls.not_better(models, judged[0], "frechet")
-    assert note.startswith("poor, even: frechet is no better than that of a Gaussian mixture")
+    assert note.startswith("poor, even: Fréchet distance is no better than that of a Gaussian mixture")
 
 
 def test_equal_seeds_give_equal_rows(digits: Dataset) -> None:

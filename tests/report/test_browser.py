@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
+from genray import metrics
 from genray.report import compare, comparison, words
 from tests.report.fabricate import CONTROLS, write_controls, write_run
 
@@ -313,6 +314,31 @@ def test_paper_is_light_and_nothing_is_cut(page: Path, browser: Chrome) -> None:
     assert all(svg <= place for svg, place in browser.execute_script(sizes)), browser.execute_script(sizes)
     browser.execute_script("dispatchEvent(new Event('afterprint'))")
     assert browser.execute_script(sizes) == before
+
+
+def test_a_table_of_many_scores_fits_on_paper(browser: Chrome, tmp_path: Path) -> None:
+    """What is wider than the sheet makes Chromium print all of the page smaller."""
+    names = [name for name, score in metrics.scores().items() if score.judges == "samples" and not score.error_of]
+    results = [{"metrics": dict.fromkeys(names[:15], value)} for value in (0.5, 0.51)]
+    runs = [write_run(tmp_path / str(i), "vae", seed=i, result=result) for i, result in enumerate(results)]
+    compare(runs, tmp_path / "out")
+    show(browser, tmp_path / "out", width=794)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    heads, table, sheet = browser.execute_script(
+        """const table = document.querySelector('.scores');
+           return [table.rows[1].cells.length, table.getBoundingClientRect().right, document.body.clientWidth]"""
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert heads == 1 + 15 + 2
+    assert table <= sheet
+
+
+def test_pictures_that_hold_text_are_as_wide_as_a_phone(page: Path, browser: Chrome) -> None:
+    show(browser, page, width=390)
+    widths = "return [...document.querySelectorAll(`#${arguments[0]} img:not([hidden])`)].map(i => i.clientWidth)"
+    assert min(browser.execute_script(widths, "codes")) > 340
+    assert max(browser.execute_script(widths, "reconstructions")) < 200
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (390, False)])

@@ -99,7 +99,7 @@ def test_what_the_controls_say_stands_among_the_notes(
 ) -> None:
     """The sweep's models lie near 6.2, 6.6, 11 and 14: all are behind the mixture's 3."""
     notes = compare([sweep], tmp_path, controls=True)["notes"]
-    assert "gan, vae_gan, aae, vae: frechet is no better than that of what gaussian_mixture does" in notes[0]
+    assert "gan, vae_gan, aae, vae: Fréchet distance is no better than that of what gaussian_mixture does" in notes[0]
     controls[0]["metrics"]["frechet"], controls[3]["metrics"]["frechet"] = (
         controls[i]["metrics"]["frechet"] for i in (3, 0)
     )
