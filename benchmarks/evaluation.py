@@ -24,7 +24,7 @@ from genray.metrics.attempt import compute_each
 from genray.metrics.base import Context
 from genray.metrics.evaluate import draw, evaluating, make_judge, training_features
 from genray.train.distributed import Distributed, pick_device
-from genray.train.loop import make_trainer
+from genray.train.trainer import make_trainer
 
 METRICS = (
     "frechet", "fd_infinity", "kernel", "prdc", "class_score", "class_entropy", "swd", "ms_ssim", "memorization",

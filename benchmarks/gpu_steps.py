@@ -18,7 +18,7 @@ from genray.data.datasets import load
 from genray.data.spec import Dataset
 from genray.train import steps
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer, make_trainer
+from genray.train.trainer import Trainer, make_trainer
 
 MODELS: list[dict[str, Any]] = [
     {"name": "vae"},

@@ -14,8 +14,8 @@ from genray.config import Experiment
 from genray.data.datasets import load
 from genray.data.spec import Dataset
 from genray.train.distributed import Distributed, pick_device
-from genray.train.loop import Trainer, make_trainer
 from genray.train.pack import Pack
+from genray.train.trainer import Trainer, make_trainer
 
 MODELS: list[dict[str, Any]] = [
     {"name": "vae"},

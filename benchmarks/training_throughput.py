@@ -24,7 +24,7 @@ from genray.data.datasets import load
 from genray.data.spec import Dataset
 from genray.nn.blocks import Network
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer, make_trainer
+from genray.train.trainer import Trainer, make_trainer
 
 LATENT = 20
 

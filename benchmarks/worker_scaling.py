@@ -19,7 +19,7 @@ from benchmarks.common import header, spread
 from genray.config import Experiment
 from genray.data.datasets import load
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer, make_trainer
+from genray.train.trainer import Trainer, make_trainer
 
 MODELS = ("vae", "gan")
 

@@ -21,8 +21,9 @@ from genray.runs import Row, create_run
 from genray.space import Sweep
 from genray.train import checkpoint
 from genray.train.distributed import Distributed
+from genray.train.evaluator import Evaluator
 from genray.train.log import RunLog
-from genray.train.loop import Evaluator, Trainer, make_trainer
+from genray.train.trainer import Trainer, make_trainer
 
 PLACES = (0.1, 0.5, 0.9)  # of the training at which steps are timed: a model that grows is slower later
 STEPS_S = 0.15  # of timed steps at each place

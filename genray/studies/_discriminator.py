@@ -23,7 +23,7 @@ from genray.nn.losses import called_fake_nats, called_real_nats
 from genray.nn.noise import Noise
 from genray.studies._densities import Density, Draws, FloatArray, Grid, as_images
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer
+from genray.train.trainer import Trainer
 
 # N points of a grid, D dimensions
 

@@ -20,7 +20,7 @@ from genray.studies._monotone import MonotoneGenerator, Noised
 from genray.studies._pairs import MISSED_MODE
 from genray.studies.base import Outcome
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer
+from genray.train.trainer import Trainer
 
 SHRINK = 0.75  # the outermost modes end 4σ before the ±1 that a generator can reach, or earlier
 LINE_DATA, PLANE_DATA = scaled(MISSED_MODE.data, SHRINK), ring(5, 0.6, 0.1)

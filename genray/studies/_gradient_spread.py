@@ -19,7 +19,7 @@ from genray.nn.elbo import KL_TERMS, ELBOConfig, Posterior, terms_nats
 from genray.nn.estimators import ESTIMATORS, FROM_OTHERS, Function
 from genray.nn.noise import Noise
 from genray.train.distributed import Distributed
-from genray.train.loop import make_trainer
+from genray.train.trainer import make_trainer
 
 # P parameters of the encoder
 

@@ -19,7 +19,7 @@ from genray.samplers import PRIOR
 from genray.studies import _pieces
 from genray.studies.base import Outcome, Pieces
 from genray.train.distributed import Distributed, pick_device
-from genray.train.loop import make_trainer
+from genray.train.trainer import make_trainer
 
 NUM_SHOWN = 8  # samples of the first seed
 

@@ -14,7 +14,7 @@ from genray.report.intervals import bounds, summarize
 from genray.report.words import counted
 from genray.studies.base import Check, Outcome, Table
 from genray.train.distributed import Distributed, pick_device
-from genray.train.loop import Trainer, make_trainer
+from genray.train.trainer import Trainer, make_trainer
 
 
 def require_mnist(study: str) -> None:

@@ -14,7 +14,7 @@ from genray.nn.noise import Noise
 from genray.studies._densities import Draws, FloatArray, Mixture, grid, ring, scaled, spec_of
 from genray.studies.base import Outcome
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer
+from genray.train.trainer import Trainer
 
 # N samples, D dimensions, K modes
 

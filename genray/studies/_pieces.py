@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from genray.runs import Row
 from genray.studies.base import Saved
 from genray.train import checkpoint
-from genray.train.loop import Trainer
+from genray.train.trainer import Trainer
 
 PIECE_S = 60.0  # the most that is lost, but for an epoch that takes longer: states are saved at the ends of epochs
 

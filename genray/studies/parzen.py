@@ -25,7 +25,7 @@ from genray.report.intervals import summarize
 from genray.studies._mnist import by_label, differences, over_seeds, require_mnist, seeds_of, trainer_of
 from genray.studies._pieces import trained
 from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
-from genray.train.loop import Trainer
+from genray.train.trainer import Trainer
 
 QUESTION = (
     "How likely are MNIST's test images under a Parzen window on samples of GAN, VAE and AAE, and what is it worth?"

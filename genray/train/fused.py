@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from genray.models.base import Batch, Loss
 from genray.nn.noise import Noise
 from genray.train.draws import Draw, Handed
-from genray.train.loop import Trainer
 from genray.train.numbers import Place, replaced
 from genray.train.phases import PhaseRunner, names_of, values_of
+from genray.train.trainer import Trainer
 
 # R replicas, n parameters of a network, K numbers that replicas may differ in, T loss and terms
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from genray.data.batches import Batches
 from genray.models.base import Batch
 from genray.seeds import stream_seed
-from genray.train.loop import Trainer
 from genray.train.steps import key_of
+from genray.train.trainer import Trainer
 
 # B images of a batch, K numbers in which members' models differ
 

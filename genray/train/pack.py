@@ -23,11 +23,11 @@ from genray.train.draws import Draw
 from genray.train.ema import update_all
 from genray.train.fused import Given, differentiate
 from genray.train.graphs import Replays, capture_on
-from genray.train.loop import Trainer
 from genray.train.member import Member, Vacancy
 from genray.train.numbers import Place, numbers_of, tensor_of
 from genray.train.stacking import drawn, learn, stacked
 from genray.train.steps import autocast
+from genray.train.trainer import Trainer
 
 # R members that are here, B images of a batch, K numbers in which members' models differ, T loss and terms of a phase
 

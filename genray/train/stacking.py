@@ -14,10 +14,10 @@ from genray.models.base import Batch
 from genray.nn.noise import Noise
 from genray.train.draws import Draw, Listing
 from genray.train.fused import Given, differentiate
-from genray.train.loop import Trainer
 from genray.train.numbers import Place
 from genray.train.phases import PhaseRunner
 from genray.train.steps import autocast, key_of
+from genray.train.trainer import Trainer
 
 # R members, K numbers in which they differ, T loss and terms, n parameters that a phase moves
 

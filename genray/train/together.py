@@ -12,9 +12,11 @@ from genray.data.spec import TrainingData
 from genray.errors import Fault
 from genray.runs import Row, Run
 from genray.train.distributed import Distributed
+from genray.train.evaluator import Evaluator
 from genray.train.log import RunLog
-from genray.train.loop import Evaluator, Outcome, course, resumed
+from genray.train.loop import Outcome, course
 from genray.train.pack import Pack
+from genray.train.trainer import resumed
 
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge

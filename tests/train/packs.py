@@ -6,8 +6,8 @@ from torch import Tensor
 from genray.config import Experiment, with_values
 from genray.data.spec import Dataset
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer, make_trainer
 from genray.train.pack import Pack
+from genray.train.trainer import Trainer, make_trainer
 
 NUM_STEPS = 50
 Changes = dict[str, object]

@@ -16,9 +16,10 @@ from genray.data.spec import Dataset
 from genray.models.base import Progress
 from genray.nn.noise import Noise
 from genray.runs import Row, Run, create_run, load
-from genray.train import checkpoint, loop
+from genray.train import checkpoint, trainer
 from genray.train.distributed import Distributed
-from genray.train.loop import Outcome, make_trainer, train
+from genray.train.loop import Outcome, train
+from genray.train.trainer import make_trainer
 from tests.train.common import experiment
 
 
@@ -34,15 +35,15 @@ def run_to_end(
 def slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock of its own for the loop: each step takes a tenth of a second, and nothing else takes any."""
     done = 0
-    update = loop.PhaseRunner.update
+    update = trainer.PhaseRunner.update
 
-    def counted(self: loop.PhaseRunner, *args: Any) -> Tensor:
+    def counted(self: trainer.PhaseRunner, *args: Any) -> Tensor:
         nonlocal done
         done += 1
         return update(self, *args)
 
-    monkeypatch.setattr(loop.PhaseRunner, "update", counted)
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: done / 10)
+    monkeypatch.setattr(trainer.PhaseRunner, "update", counted)
+    monkeypatch.setattr(trainer.time, "perf_counter", lambda: done / 10)
 
 
 @pytest.mark.parametrize(

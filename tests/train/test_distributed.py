@@ -8,7 +8,7 @@ import torch.multiprocessing
 from genray import models
 from genray.data.spec import Dataset
 from genray.train.distributed import Distributed
-from genray.train.loop import make_trainer
+from genray.train.trainer import make_trainer
 from tests.train.common import experiment
 
 

@@ -10,7 +10,8 @@ from genray.errors import Fault, UserError
 from genray.runs import Row, Run, create_run, load, open_run
 from genray.train import checkpoint
 from genray.train.distributed import Distributed
-from genray.train.loop import Outcome, make_trainer, train
+from genray.train.loop import Outcome, train
+from genray.train.trainer import make_trainer
 from tests.train.common import experiment
 
 

@@ -12,8 +12,8 @@ from genray import models
 from genray.data.spec import Dataset
 from genray.errors import Fault, UserError
 from genray.train import pack
-from genray.train.loop import Trainer
 from genray.train.pack import Pack
+from genray.train.trainer import Trainer
 from tests.train.packs import (
     CASES,
     NUM_STEPS,

@@ -13,7 +13,7 @@ from genray.config import ModelConfig, OptimizerConfig
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.noise import Noise
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer
+from genray.train.trainer import Trainer
 from tests.train.common import experiment
 
 RATE = 0.1

@@ -11,7 +11,7 @@ from genray.data.spec import Dataset
 from genray.models import vae
 from genray.train import graphs, steps
 from genray.train.distributed import Distributed
-from genray.train.loop import Trainer, make_trainer
+from genray.train.trainer import Trainer, make_trainer
 
 CHANGES: list[dict[str, object]] = [
     {"name": "vae", "kl_warmup_epochs": 2.0, "dropout": 0.2},

@@ -1,0 +1,70 @@
+"""What follows an epoch: scores on the validation split, rows, pictures and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from genray import pictures
+from genray.data.spec import TrainingData
+from genray.runs import Row, Run
+from genray.samplers import PRIOR, make_sampler, samplers_of
+from genray.train import checkpoint
+from genray.train.log import RunLog
+from genray.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from genray.metrics.evaluate import Judge
+
+
+def is_due(trainer: Trainer, every: int) -> bool:
+    return trainer.epoch % every == 0 or trainer.finished
+
+
+class Evaluator:
+    """After an epoch, on rank 0: scores on the validation split, rows, grids and checkpoints."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        run: Run,
+        log: RunLog,
+        judge: Judge | None,
+        data: TrainingData,
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._trainer, self._run, self._log, self._judge = trainer, run, log, judge
+        self._data, self._saved = data, saved
+        trainer.before_anew = self.show_level
+
+    @torch.no_grad()
+    def show_level(self) -> None:
+        """Samples of a level that ends, in whichever epoch that is."""
+        trainer = self._trainer
+        model = trainer.ema.evaluated()
+        sampler = make_sampler(PRIOR, model, self._data.train, seed=0)
+        shown = pictures.Shown(model, self._data.validation, trainer.distributed.device, sampler)
+        self._log.pictures({"samples": pictures.samples(shown)}, trainer.epoch)
+
+    @torch.no_grad()
+    def __call__(self, row: Row) -> None:
+        """Adds the scores to `row` where they are due. The checkpoint comes last: what it holds has been logged."""
+        trainer, experiment = self._trainer, self._trainer.experiment
+        epoch = trainer.epoch
+        if is_due(trainer, experiment.evaluate_every):
+            model, device, seed = trainer.ema.evaluated(), trainer.distributed.device, experiment.seed
+            name = samplers_of(experiment.sampled_from, model, experiment.model.name)[0]
+            sampler = make_sampler(name, model, self._data.train, seed=seed, device=device)
+            if self._judge is not None:
+                scores = self._judge.score(model, seed=seed, device=device, sampler=sampler, failed={})
+                row |= {f"validation/{name}": value for name, value in scores.items()}
+            shown = pictures.Shown(model, self._data.validation, device, sampler)
+            self._log.pictures(pictures.draw_all(shown), epoch)
+            trainer.row = row
+        self._log.row(row)
+        if epoch and is_due(trainer, experiment.checkpoint_every):
+            best = trainer.is_best(row)
+            checkpoint.save(self._run.checkpoint_path, trainer.state(), self._data.spec, best=best)
+            self._saved()
