@@ -46,7 +46,7 @@ def draw(
     from genray.metrics import evaluate
 
     if num < 1:
-        raise UserError(f"the number of samples must be >= 1, got {num}")
+        raise UserError(f"the number of samples must be >= 1, got {num}; raise --num")
     if label is not None and sampled_from != "prior":
         raise UserError(f"--label needs --sampled-from prior, got {sampled_from}; leave out one of them")
     sampler = _sampler(run, sampled_from, device) if label is None else _of_label(run, label, device)
@@ -94,7 +94,7 @@ def complete(
     from genray.runs import load
 
     if num < 1:
-        raise UserError(f"the number of completions must be >= 1, got {num}")
+        raise UserError(f"the number of completions must be >= 1, got {num}; raise --num")
     model = load(run, device=device)
     if not isinstance(model, Completes) or not model.completes:
         raise UserError(

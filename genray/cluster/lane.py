@@ -38,10 +38,10 @@ class Event(NamedTuple):
     reason: str = ""
 
 
-def _could_not_write(error: OSError) -> Event:
+def _could_not_write(error: OSError) -> tuple[Literal["storage", "disk"], str]:
+    """The kind of event, and its reason."""
     told = of_disk(error)
-    kind: Literal["storage", "disk"] = "storage" if told is None else "disk"
-    return Event(kind, reason=f"{socket.gethostname()}: {told or words(error)}")
+    return "storage" if told is None else "disk", f"{socket.gethostname()}: {told or words(error)}"
 
 
 class Lane(ABC):
@@ -99,7 +99,8 @@ class LocalLane(Lane):
         except (Fault, UserError) as error:
             self._events.put(Event("failed", reason=str(error)))
         except OSError as error:  # a full disk, a storage out of reach: the run may do better on another machine
-            self._events.put(_could_not_write(error))
+            kind, reason = _could_not_write(error)
+            self._events.put(Event(kind, reason=reason))
         except BaseException as error:  # whatever it is, this process is not to be trusted with another run
             self._events.put(Event("died", reason=f"{type(error).__name__}: {error}"))
             raise
@@ -175,8 +176,8 @@ def serve(config: dict[str, Any]) -> None:
             row = do(task, shared, final, lambda row: bool(ray.get(mailbox.report.remote(row))), at)
             event = Event("done", row)
         except OSError as error:
-            event = _could_not_write(error)
-            raise RAISED[event.kind](event.reason) from error
+            kind, reason = _could_not_write(error)
+            raise RAISED[kind](reason) from error
         except (Fault, UserError) as error:
             event = Event("failed", reason=str(error))
             if not ray.get(mailbox.all_ended.remote(rank)):
@@ -213,7 +214,7 @@ class GroupLane(Lane):
             self._trainer.fit()
         except Exception as error:
             cause, reason = cause_of(str(error))
-            kind = cause if cause in RAISED else "died"
+            kind = "died" if cause == "process" or cause == "start" else cause
             ray.get(self._mailbox.emit.remote(Event(kind, reason=reason)))
 
     def start(self, task: Task) -> None:

@@ -57,9 +57,7 @@ def run(
             _check_machines(str(out) if storage == SHARED else storage)
             kept = place_for(out, storage)
             faults = 1 if is_alone() else STORAGE_FAULTS  # no other machine may do better
-            conductor = Conductor(
-                placed, journal, out, lanes=lanes, set_aside=kept.set_aside, storage_faults=faults
-            )
+            conductor = Conductor(placed, journal, out, lanes=lanes, set_aside=kept.set_aside, storage_faults=faults)
             if not conductor.finished:
                 given = _give(experiment, dataset, kept, space.trial_timeout_s, progress)
                 _tune(placed, conductor, given, progress, verbose)
