@@ -249,7 +249,9 @@ def with_values(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
             if place.get(key) is None:
                 place[key] = {}
             if not isinstance(place[key], dict):
-                raise UserError(f"{dotted}: {key!r} holds a value, not a group of keys, so {dotted!r} cannot be set")
+                raise UserError(
+                    f"{dotted}: {key!r} holds a value, not a group of keys, so {dotted!r} cannot be set; set {key!r}"
+                )
             place = place[key]
         place[last] = value
     return result
@@ -266,6 +268,9 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
     return values
 
 
+MOST_SHOWN = 200  # characters of a value in an error
+
+
 def _one_line(error: ValidationError, source: str) -> str:
     """Pydantic's first error as `source: a.b: what is wrong, got …`, with the nearest key for an unknown one."""
     first = error.errors()[0]
@@ -277,7 +282,8 @@ def _one_line(error: ValidationError, source: str) -> str:
     elif first["type"] == "missing":
         message = "is required; add it"
     elif first["type"] != "value_error":
-        message += f", got {first['input']!r}"
+        given = repr(first["input"])
+        message += f", got {given if len(given) <= MOST_SHOWN else given[:MOST_SHOWN] + '…'}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return ": ".join(part for part in (source, where, message) if part).replace("\n", " ") + more
 

@@ -138,7 +138,9 @@ def parse_yaml(text: str, source: str) -> Any:
         problem = getattr(error, "problem", None) or str(error)
         raise UserError(f"{where}: not valid YAML: {' '.join(problem.split())}; mend that line") from None
     except (TypeError, ValueError) as error:  # an unhashable key, a date that is none
-        raise UserError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{source}: not valid YAML: {' '.join(str(error).split())}; mend that value") from None
+    except RecursionError:
+        raise UserError(f"{source}: not valid YAML: nested too deep; mend its brackets") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -150,5 +152,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {path}: {reason}; give the path of a YAML file") from None
     value = parse_yaml(text, str(path))
     if not isinstance(value, dict):
-        raise UserError(f"{path} must hold a mapping of keys to values, got {type(value).__name__}")
+        raise UserError(
+            f"{path} must hold a mapping of keys to values, got {type(value).__name__}; write lines of `key: value`"
+        )
     return value

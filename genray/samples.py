@@ -49,7 +49,7 @@ def draw(
     from genray.runs import load
 
     if num < 1:
-        raise UserError(f"the number of samples must be >= 1, got {num}")
+        raise UserError(f"the number of samples must be >= 1, got {num}; raise --num")
     if label is not None and sampled_from != "prior":
         raise UserError(f"--label needs --sampled-from prior, got {sampled_from}; leave out one of them")
     model = load(run, best=best, device=device)
@@ -102,7 +102,7 @@ def complete(
     from genray.runs import load
 
     if num < 1:
-        raise UserError(f"the number of completions must be >= 1, got {num}")
+        raise UserError(f"the number of completions must be >= 1, got {num}; raise --num")
     model = load(run, best=best, device=device)
     if not isinstance(model, Completes) or not model.completes:
         raise UserError(

@@ -219,7 +219,7 @@ def _with_value(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     depth = {"search": 1, "model_search": 2}.get(parts[0], len(parts) - 1)
     path = [*parts[:depth], ".".join(parts[depth:])]
     if not path[-1]:
-        raise UserError(f"--set {key}: name what is searched, {key}.model.hidden for example")
+        raise UserError(f"--set {key} does not say what is searched; write {key}.model.hidden, for example")
     return _set(tree, path, value, key)
 
 
@@ -228,5 +228,5 @@ def _set(tree: Mapping[str, Any], path: list[str], value: Any, key: str) -> dict
         return {**tree, path[0]: value}
     inner = tree.get(path[0]) or {}
     if not isinstance(inner, Mapping):
-        raise UserError(f"--set {key}: {path[0]!r} holds a value, not a group of keys")
+        raise UserError(f"--set {key}: {path[0]!r} holds a value, not a group of keys; set {path[0]!r} itself")
     return {**tree, path[0]: _set(inner, path[1:], value, key)}

@@ -83,9 +83,13 @@ class Bucket(Storage):
             self._fs, self._path = fs.FileSystem.from_uri(url)
         except (ArrowException, ValueError, OSError) as error:
             reason = (str(error).splitlines() or [""])[0]
-            raise UserError(f"--storage takes a URL like s3://bucket/folder, got {url!r}: {reason}") from None
+            raise UserError(
+                f"--storage takes a URL like s3://bucket/folder, got {url!r}: {reason}; give one of that form"
+            ) from None
         if not self._path:
-            raise UserError(f"--storage takes a URL like s3://bucket/folder, got {url!r}, which names no bucket")
+            raise UserError(
+                f"--storage takes a URL like s3://bucket/folder, got {url!r}, which names no bucket; add the bucket"
+            )
         self.url = url
 
     def __reduce__(self) -> tuple[type[Bucket], tuple[str]]:

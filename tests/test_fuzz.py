@@ -26,6 +26,7 @@ from genray.files import parse_yaml
 from genray.runs import Run
 from genray.space import Sweep
 
+pytestmark = pytest.mark.timeout(3_600)  # 14,000 search spaces took over 600 s on two cores that had other work
 ROOT = Path(__file__).parents[1]
 SPACES = [path.read_text() for path in sorted((ROOT / "search_spaces").glob("*.yaml"))]
 TREES = [yaml.safe_load(text) for text in SPACES]

@@ -47,9 +47,10 @@ def ask(
     work = study.parts(asked.budget)
     done = Shelf(out).records(work)
     if missing := [part for part in work if part.name not in done]:
+        begun = Shelf(out).begun(missing)
         _tell(f"{name}: {counted(len(work), 'part')}, {len(missing)} to do; in {out}")
         try:
-            _do(missing, out, asked, address, verbose, minutes)
+            _do(missing, begun, out, asked, address, verbose, minutes)
         except (Fault, KeyboardInterrupt):
             if partial and (out / "study.yaml").exists():
                 _answer(study, work, out, asked)
@@ -67,8 +68,12 @@ def _check_minutes(name: str, minutes: float, partial: bool) -> None:
 def _answer(study: Study, work: Sequence[Part], out: Path, asked: Asked) -> dict[str, Any]:
     """From the parts that are done; says which are not."""
     with parts.opened(out, asked) as shelf, drawing.style():
-        done, begun = shelf.records(work), shelf.begun(work)
-        outcomes = {part: record.outcome for part, record in done.items()}
+        done = shelf.records(work)
+        for part in work:
+            if part.name in done:
+                shelf.drop_begun(part)
+        begun = shelf.begun([part for part in work if part.name not in done])
+        outcomes = {name: record.outcome for name, record in done.items()}
         answer = study.answer(outcomes, asked.budget) if done else Answer([], [], [], [], {})
         cost = report.Cost(len(work), sum(r.seconds for r in done.values()) + sum(b.seconds for b in begun.values()))
         left = {
@@ -88,9 +93,15 @@ def _budget(name: str) -> Budget:
 
 
 def _do(
-    missing: Sequence[Part], out: Path, asked: Asked, address: str | None, verbose: bool, minutes: float | None
+    missing: Sequence[Part],
+    begun: Mapping[str, Begun],
+    out: Path,
+    asked: Asked,
+    address: str | None,
+    verbose: bool,
+    minutes: float | None,
 ) -> None:
-    """The parts on Ray. Those that failed end the study after all others are done."""
+    """The parts on Ray, from where they had `begun`. Those that failed end the study after all others are done."""
     end = math.inf if minutes is None else time.monotonic() + 60 * minutes
     _tell("starting Ray")
     environment.prepare(address)
@@ -102,7 +113,7 @@ def _do(
         resources.terminated_like_interrupted(),
         parts.opened(out, asked) as shelf,
     ):
-        begun, seconds = shelf.begun(missing), None if minutes is None else end - time.monotonic()
+        seconds = None if minutes is None else end - time.monotonic()
         failed = tasks.do(missing, begun, _counting(shelf, len(missing)), _tell, seconds=seconds)
     if failed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())

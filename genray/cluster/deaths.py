@@ -3,6 +3,8 @@ the run."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from genray.cluster.conductor import Cause
 
 # What Ray says of an actor that was lost with its machine, or with the way to it: src/ray/gcs/gcs_actor_manager.cc,
@@ -22,7 +24,11 @@ class MachineDeath(RuntimeError):
     """A machine of a group died, while the process that tells it lives on another."""
 
 
-RAISED: dict[Cause, type[RuntimeError]] = {"storage": StorageFault, "disk": DiskFault, "machine": MachineDeath}
+RAISED: dict[Literal["storage", "disk", "machine"], type[RuntimeError]] = {
+    "storage": StorageFault,
+    "disk": DiskFault,
+    "machine": MachineDeath,
+}
 
 _OF_OURS = "creation task"  # the process started, and what makes it ours raised an error
 

@@ -81,7 +81,10 @@ def _check_extension(old: Sweep, new: Sweep, out: Path) -> None:
     if missing := [model for model in old.models if model not in new.models]:
         raise UserError(f"models: {out} holds trials of {', '.join(missing)} too; name them as well")
     if new.num_trials < old.num_trials:
-        raise UserError(f"trials must be >= what the sweep had, got {new.num_trials}, {out} has {old.num_trials}")
+        raise UserError(
+            f"trials must be >= what the sweep had, got {new.num_trials}, {out} has {old.num_trials}; "
+            f"give --trials {old.num_trials} or more"
+        )
 
 
 def _rest(sweep: Sweep, models: tuple[str, ...]) -> dict[str, object]:

@@ -39,7 +39,7 @@ class Event(NamedTuple):
 
 
 def _could_not_write(error: OSError) -> tuple[Literal["storage", "disk"], str]:
-    """The cause, and the reason."""
+    """The kind of event, and its reason."""
     told = of_disk(error)
     return "storage" if told is None else "disk", f"{socket.gethostname()}: {told or words(error)}"
 
@@ -176,8 +176,8 @@ def serve(config: dict[str, Any]) -> None:
             row = do(task, shared, final, lambda row: bool(ray.get(mailbox.report.remote(row))), at)
             event = Event("done", row)
         except OSError as error:
-            cause, reason = _could_not_write(error)
-            raise RAISED[cause](reason) from error
+            kind, reason = _could_not_write(error)
+            raise RAISED[kind](reason) from error
         except (Fault, UserError) as error:
             event = Event("failed", reason=str(error))
             if not ray.get(mailbox.all_ended.remote(rank)):
@@ -214,7 +214,7 @@ class GroupLane(Lane):
             self._trainer.fit()
         except Exception as error:
             cause, reason = cause_of(str(error))
-            kind = cause if cause == "machine" or cause == "storage" or cause == "disk" else "died"
+            kind = "died" if cause == "process" or cause == "start" else cause
             ray.get(self._mailbox.emit.remote(Event(kind, reason=reason)))
 
     def start(self, task: Task) -> None:

@@ -28,7 +28,7 @@ def bucket_of(storage: str | None) -> Bucket | None:
     if "://" not in storage:
         raise UserError(
             f"--storage takes a URL like s3://bucket/folder, or `shared` where --out is one folder on all machines, "
-            f"got {storage!r}"
+            f"got {storage!r}; give one of these"
         )
     return Bucket(storage)
 

@@ -1,8 +1,9 @@
 """The folder of a study: what was found so far, which a resumed study goes on from. One process at a time works in it.
 
 study.yaml            what was asked for
-parts/NAME.json       what came of a part, written as soon as it is there
-parts/NAME.begun      how far a part is that was cut off: a line of JSON, then the state that it goes on from
+parts/NAME.json       what came of a part, written as soon as it is there: JSON, with a checksum
+parts/NAME.begun      how far a part is that was cut off: a line of JSON with a checksum of both, then the state that it
+                      goes on from
 index.html study.json study.md figures/    the answer
 """
 
@@ -49,7 +50,9 @@ def check(out: Path, asked: Asked, *, resume: bool) -> None:
 
 def _check_same(there: dict[str, object], asked: Asked, out: Path) -> None:
     for key, value in vars(asked).items():
-        if (found := there.get(key, {} if key == "overrides" else None)) != value:
+        if key not in there and key != "overrides":
+            raise UserError(f"{out / 'study.yaml'} is damaged: it lacks {key}; write {key}: {value} there")
+        if (found := there.get(key, {})) != value:
             raise UserError(
                 f"{out} holds a study whose {key} is {found!r}, got {value!r}; "
                 f"give the same, or another folder with --out"
@@ -62,6 +65,8 @@ def opened(out: Path, asked: Asked) -> Iterator[Shelf]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with files.locked(out, "study"):
+            for folder in (out, out / "parts", out / "figures"):
+                files.drop_half_written(folder)
             files.write_text(out / "study.yaml", yaml.safe_dump(vars(asked), sort_keys=False))
             yield Shelf(out)
     except (PermissionError, NotADirectoryError) as error:
@@ -89,13 +94,16 @@ class Shelf:
     out: Path  # the study's folder
 
     def keep(self, part: Part, record: Record) -> None:
-        files.write_json(self._path(part), {"arguments": dict(part.arguments), **record._asdict()})
+        files.write_json(self._path(part), _sealed(part, record._asdict()))
+        self.drop_begun(part)
+
+    def drop_begun(self, part: Part) -> None:
+        """Of a part that is done: a kill may have come between its outcome and this."""
         self._begun(part).unlink(missing_ok=True)
 
     def save(self, part: Part, begun: Begun) -> None:
         state = begun.saved.state
-        head = {"arguments": dict(part.arguments), "reached": begun.saved.reached, "seconds": begun.seconds}
-        head["sha256"] = hashlib.sha256(state).hexdigest()
+        head = _sealed(part, {"reached": begun.saved.reached, "seconds": begun.seconds}, state)
         files.write_bytes(self._begun(part), json.dumps(head).encode() + b"\n" + state)
 
     def records(self, parts: Sequence[Part]) -> dict[str, Record]:
@@ -113,6 +121,8 @@ class Shelf:
             if not self._path(part).exists():
                 return None
             kept = json.loads(self._path(part).read_bytes())
+            if "sha256" in kept:  # the first studies wrote none
+                kept = _unsealed(kept)
             return Record(kept["outcome"], kept["seconds"]) if _is_of(part, kept) else None
 
     def _read_begun(self, part: Part) -> Begun | None:
@@ -120,9 +130,7 @@ class Shelf:
             if not self._begun(part).exists():
                 return None
             head, _, state = self._begun(part).read_bytes().partition(b"\n")
-            kept = json.loads(head)
-            if kept["sha256"] != hashlib.sha256(state).hexdigest():
-                raise ValueError("the checksum is another")
+            kept = _unsealed(json.loads(head), state)
             return Begun(Saved(state, kept["reached"]), kept["seconds"]) if _is_of(part, kept) else None
 
     def _path(self, part: Part) -> Path:
@@ -136,10 +144,28 @@ class Shelf:
 def _named_where_damaged(path: Path) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{path} is damaged; remove it, and its part is done again") from None
+
+
+def _sealed(part: Part, found: Mapping[str, Any], state: bytes = b"") -> dict[str, Any]:
+    """What a file of a part holds, with its checksum."""
+    kept = {"part": part.name, "arguments": dict(part.arguments), **found}
+    return kept | {"sha256": _checksum(kept, state)}
+
+
+def _unsealed(kept: dict[str, Any], state: bytes = b"") -> dict[str, Any]:
+    """Raises ValueError for what is not as it was written."""
+    if kept.pop("sha256") != _checksum(kept, state):
+        raise ValueError("the checksum is another")
+    return kept
+
+
+def _checksum(kept: Mapping[str, Any], state: bytes) -> str:
+    return hashlib.sha256(json.dumps(kept).encode() + b"\n" + state).hexdigest()
 
 
 def _is_of(part: Part, kept: Mapping[str, Any]) -> bool:
     """Whether a file speaks of the part as it is now."""
-    return bool(kept["arguments"] == json.loads(json.dumps(dict(part.arguments))))
+    arguments = json.loads(json.dumps(dict(part.arguments)))
+    return bool(kept.get("part", part.name) == part.name and kept["arguments"] == arguments)

@@ -80,9 +80,13 @@ def _connect(address: str, options: Mapping[str, object]) -> None:
                 f"--address {address}: the cluster runs another version than this machine "
                 f"({' '.join(str(error).split())}); install the cluster's here, or leave out --address"
             ) from None
-        raise UserError(f"--address {address}: cannot connect to Ray: {_first_line(error)}") from None
+        raise UserError(
+            f"--address {address}: cannot connect to Ray: {_first_line(error)}; start Ray there, or leave it out"
+        ) from None
     except (ConnectionError, ValueError) as error:
-        raise UserError(f"--address {address}: no Ray cluster answers there: {_first_line(error)}") from None
+        raise UserError(
+            f"--address {address}: no Ray cluster answers there: {_first_line(error)}; start Ray, or leave it out"
+        ) from None
 
 
 def _knock(address: str) -> None:

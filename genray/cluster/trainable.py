@@ -42,7 +42,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
         event = self._lane.next()
         if event.kind == "died":
             raise RuntimeError(event.reason)  # ends this process; the run is handed out again
-        if event.kind in RAISED:
+        if event.kind == "machine" or event.kind == "storage" or event.kind == "disk":
             raise RAISED[event.kind](event.reason)
         row = list(event.row.items())
         return {"kind": event.kind, "row": row, "reason": event.reason, "done": event.kind != "row"}

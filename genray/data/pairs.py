@@ -48,7 +48,8 @@ class LabelAndImage(Pairing):
     def __init__(self, spec: DataSpec) -> None:
         if spec.num_classes == 0:
             raise UserError(
-                "views image_label needs a dataset with labels, and this one has none; set model.views to halves"
+                f"views image_label needs a dataset with labels, and this one has {spec.num_classes} classes; "
+                f"set model.views to halves"
             )
         self._num_classes = spec.num_classes
         self.specs = LabelSpec(spec.num_classes), spec

@@ -10,7 +10,7 @@ from ray.exceptions import ActorUnavailableError, RayTaskError
 
 from genray.cluster import folder
 from genray.cluster.conductor import MACHINE_DEATHS, STORAGE_FAULTS, Conductor
-from genray.cluster.deaths import MachineDeath, StorageFault, cause_of
+from genray.cluster.deaths import DiskFault, MachineDeath, StorageFault, cause_of
 from genray.runs import create_run
 from genray.space import Sweep
 
@@ -110,16 +110,27 @@ def test_a_finalist_too_is_handed_out_again(conductor: Conductor) -> None:
 def test_where_nothing_can_be_written_the_sweep_ends_and_counts_nothing(conductor: Conductor) -> None:
     for k in range(STORAGE_FAULTS):
         assert conductor.halted == "", k
-        conductor.died(begin(conductor), "storage", "node-2: No space left on device")
-    assert "No space left" in conductor.halted
+        conductor.died(begin(conductor), "storage", "node-2: no such host")
+    assert conductor.halted == f"{STORAGE_FAULTS} runs one after the other could not write: node-2: no such host"
+    assert conductor.halted_by == "storage"
     assert conductor.next() is None
     assert states(conductor) == [TrialState.RUNNING]
+
+
+def test_a_machine_that_is_alone_is_not_tried_again(tmp_path: Path) -> None:
+    sweep = Sweep.parse(TREE)
+    with folder.opened(tmp_path / "out", sweep) as storage:
+        conductor = Conductor(sweep, storage, tmp_path / "out", lanes=1, storage_faults=1)
+        conductor.died(begin(conductor), "disk", "here: full; free some room")
+        assert conductor.halted == "a run could not write: here: full; free some room"
+        assert conductor.halted_by == "disk"
+        assert states(conductor) == [TrialState.RUNNING]
 
 
 def test_one_full_disk_among_machines_that_work_does_not_end_it(conductor: Conductor) -> None:
     for _ in range(3):
         for _ in range(STORAGE_FAULTS - 1):
-            conductor.died(begin(conductor), "storage", "full")
+            conductor.died(begin(conductor), "disk", "full")
         conductor.complete(begin(conductor), ROW)
     assert conductor.halted == ""
     assert states(conductor) == [TrialState.COMPLETE] * 3
@@ -135,7 +146,12 @@ def in_a_task(error: Exception) -> RayTaskError:
     ("error", "cause", "reason"),
     [
         (in_a_task(RuntimeError("CUDA error: an illegal access")), "process", "illegal access"),
-        (in_a_task(StorageFault("node-2: No space left on device")), "storage", "node-2: No space left on device"),
+        (in_a_task(StorageFault("node-2: no such host")), "storage", "node-2: no such host"),
+        (
+            in_a_task(DiskFault("node-2: /a/b: No space left on device")),
+            "disk",
+            "node-2: /a/b: No space left on device",
+        ),
         (in_a_task(MachineDeath("The actor died because its node has died.")), "machine", "its node has died"),
         (ActorUnavailableError("keepalive watchdog timeout", b"\0" * 16), "machine", "is unavailable"),
         (None, "process", "no reason is known"),
@@ -145,6 +161,7 @@ def test_causes_are_told_apart(error: Exception | None, cause: str, reason: str)
     found, words = cause_of(f"Failure # 1 (occurred at 2026-01-31)\n{error}\n" if error else "")
     assert found == cause
     assert reason in words
+    assert "Fault: " not in words, "a class's name tells a user nothing"
     assert "\n" not in words
 
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import signal
@@ -8,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from genray.cluster import place
-from genray.cluster.place import Elsewhere, SameFolder, scratch
+from genray.cluster import environment, place
+from genray.cluster.place import DriverDisk, Elsewhere, SameFolder, scratch
 from genray.errors import Fault, UserError
 from genray.storage import Disk, Superseded
 
@@ -152,3 +153,22 @@ def test_scratch_refusal_is_one_of_the_machine(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(OSError) as error, scratch():  # noqa: PT011  the words are tested above
         pass
     assert not isinstance(error.value, UserError)
+
+
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")  # Ray warns of itself
+def test_an_error_of_the_drivers_disk_is_told_as_its_own(tmp_path: Path) -> None:
+    """With its number, by which a full disk is known: Ray's errors have none."""
+    environment.prepare(None)
+    from genray.cluster import resources
+
+    with resources.connected(None, data_bytes=0, verbose=False):
+        disk = DriverDisk(tmp_path)
+        disk.write("runs/a", b"1")
+        assert disk.read("runs/a") == b"1"
+        with pytest.raises(FileNotFoundError, match="No such file"):
+            disk.read("runs/b")
+        with pytest.raises(OSError, match="File name too long") as error:
+            disk.write("runs/" + 300 * "b", b"1")
+    assert error.value.errno == errno.ENAMETOOLONG
+    assert "\n" not in str(error.value)

@@ -152,7 +152,7 @@ class Head:
         if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said or "Host key verification failed" in said:
             known = Path(_KNOWN_HOSTS).expanduser()
             return UserError(
-                f"{self.ip} answers with another host key than before: if that machine was made anew, forget the old "
+                f"{self.ip} answers with another host key than before; if that machine was made anew, forget the old "
                 f"one by `ssh-keygen -R {self.ip} -f {known}`"
             )
         if "Could not resolve" in said:

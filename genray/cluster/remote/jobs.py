@@ -101,7 +101,8 @@ class Jobs:
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         status, answer = self._request(method, path, body)
         if status == 404:
-            raise Unknown(f"the cluster does not know {path.removeprefix('/api/jobs/').split('/')[0]!r} (any more)")
+            job = path.removeprefix("/api/jobs/").split("/")[0]
+            raise Unknown(f"the cluster does not know {job!r} (any more); `genray cluster jobs` lists those it knows")
         if status != 200:
             raise Fault(f"the cluster refused {method} {path} ({status}): {last_line(answer.decode(errors='replace'))}")
         return answer
@@ -115,8 +116,8 @@ class Jobs:
             status, answer = response.status, response.read()
         except (OSError, http.client.HTTPException):
             raise NoRay(
-                "Ray does not answer on the head: it does not run there, or is still starting; "
-                "`ray up CLUSTER.yaml` starts it"
+                f"Ray does not answer on the head, by the tunnel at port {self._port}: it does not run there, or is "
+                f"still starting; `ray up CLUSTER.yaml` starts it"
             ) from None
         finally:
             connection.close()

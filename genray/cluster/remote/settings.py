@@ -64,7 +64,10 @@ def read(path: Path) -> Cluster:
     metadata = config.get("metadata") or {}
     given = metadata.get("genray") if isinstance(metadata, dict) else metadata
     if not isinstance(given or {}, dict):
-        raise UserError(f"{path}: metadata.genray must hold keys such as storage and max_gpu_hours, got {given!r}")
+        raise UserError(
+            f"{path}: metadata.genray must hold keys such as storage and max_gpu_hours, got {given!r}; "
+            f"write it as lines of `key: value`"
+        )
     return Cluster(path, config, Settings.parse(given or {}, f"{path}: metadata.genray"))
 
 

@@ -32,7 +32,9 @@ class Request:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise UserError(f"--name takes letters, digits, '.', '_' and '-', got {self.name!r}")
+            raise UserError(
+                f"--name takes letters, digits, '.', '_' and '-', got {self.name!r}; leave the other characters out"
+            )
 
 
 def submit(cluster: Cluster, head: Head, token: str, request: Request) -> Job:
