@@ -21,7 +21,7 @@ from genray.report import compare, tradeoffs
 from genray.report.collect import collect
 from genray.report.gallery import typical
 from genray.report.pictures import data_uri
-from tests.report.fabricate import write_run, write_search, write_sweep
+from tests.report.fabricate import write_controls, write_run, write_search, write_sweep
 
 VOID = {"meta", "link", "img", "br", "line", "input"}
 
@@ -63,8 +63,8 @@ class Page(HTMLParser):
             self.text.append(data)
 
 
-def page_of(*runs: Path, out: Path) -> tuple[str, Page]:
-    compare(runs, out)
+def page_of(*runs: Path, out: Path, controls: bool = False) -> tuple[str, Page]:
+    compare(runs, out, controls=controls)
     text = (out / "index.html").read_text()
     page = Page(text)
     assert page.open == []
@@ -263,7 +263,9 @@ def test_large_pictures_are_made_small(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_500_trials_and_pictures_that_do_not_compress_stay_below_15_mb(tmp_path: Path) -> None:
+def test_500_trials_and_pictures_that_do_not_compress_stay_below_15_mb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_sweep(tmp_path / "sweep", seeds=1, trials=125)
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (700, 700, 3), np.uint8))
     small = noise.crop((0, 0, 340, 340))
@@ -272,9 +274,14 @@ def test_500_trials_and_pictures_that_do_not_compress_stay_below_15_mb(tmp_path:
             noise.save(path)
         for epoch in range(12):
             small.save(run / "frames" / f"{epoch:05d}.webp", quality=100)
-    text, page = page_of(folder, out=folder / "comparison")
+    controls = write_controls(tmp_path)
+    for control in controls:
+        noise.save(control["samples"])
+    monkeypatch.setattr("genray.controls.rows.control_rows", lambda *_: controls)
+    text, page = page_of(folder, out=folder / "comparison", controls=True)
     assert text.count('class="state ') == 500 + 4 * 2  # the table, and a line a reason
     assert len(page.frames) > 4
+    assert len(page.images) > 4 + len(controls)
     assert 9_000_000 < len(text.encode()) < 15_000_000
 
 
