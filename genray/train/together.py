@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from genray.config import Experiment
 from genray.data.spec import TrainingData
-from genray.errors import Fault
+from genray.errors import Fault, UserError
 from genray.runs import Row, Run
 from genray.train.distributed import Distributed
 from genray.train.evaluator import Evaluator
@@ -20,6 +20,9 @@ from genray.train.trainer import resumed
 
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge
+
+
+Ended = Outcome | Fault | UserError
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,16 @@ class Part:
     saved: Callable[[], None] = lambda: None
 
 
-def train_pack(parts: Sequence[Part], data: TrainingData, *, distributed: Distributed) -> list[Outcome | Fault]:
-    """Trains all runs as one, each until its budget is spent or it is stopped. Returns how each has ended: where its
-    loss was not finite, with the Fault that ends it alone, and the others went on.
+def train_pack(parts: Sequence[Part], data: TrainingData, *, distributed: Distributed) -> list[Ended]:
+    """Trains all runs as one, each until its budget is spent or it is stopped. Returns how each has ended: one
+    that cannot go on, as where its loss is not finite, with the error that it raises alone; the others go on.
 
     Raises UserError, before anything is trained or written, for runs that cannot be one.
     """
     trainers = [resumed(part.experiment, data, part.run, distributed) for part in parts]
     unfinished = [trainer for trainer in trainers if not trainer.finished]
     pack = Pack(unfinished) if unfinished else None
-    ended: dict[int, Outcome | Fault] = {}
+    ended: dict[int, Ended] = {}
     with ExitStack() as open_logs:
         courses = []
         for part, trainer in zip(parts, trainers, strict=True):
@@ -58,8 +61,8 @@ def train_pack(parts: Sequence[Part], data: TrainingData, *, distributed: Distri
                     steps.append(next(courses[number]))
                 except StopIteration as end:
                     ended[number] = end.value
-                except Fault as fault:
-                    ended[number] = fault
+                except (Fault, UserError) as error:
+                    ended[number] = error
                 if number in ended and pack is not None and trainer in pack.trainers:
                     pack.leave(trainer)
             if pack is not None and steps:

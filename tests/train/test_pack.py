@@ -186,6 +186,15 @@ def test_a_pack_of_a_growing_model_takes_in_no_newcomer(digits: Dataset) -> None
         packed.take_in(trainers[2])
 
 
+def test_members_hold_one_copy_of_the_images(digits: Dataset) -> None:
+    found = vaes(digits)
+    assert len({trainer.batches._images.data_ptr() for trainer in found}) == 3
+    batches = [trainer.batches[3]["image"].clone() for trainer in found]
+    Pack(found)
+    assert len({trainer.batches._images.data_ptr() for trainer in found}) == 1
+    assert all(torch.equal(trainer.batches[3]["image"], was) for trainer, was in zip(found, batches, strict=True))
+
+
 @pytest.mark.gpu
 @pytest.mark.usefixtures("exact")
 @every_case

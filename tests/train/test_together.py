@@ -12,11 +12,12 @@ from genray.data.spec import Dataset
 from genray.errors import Fault, UserError
 from genray.metrics.evaluate import Judge, make_judge
 from genray.metrics.features import train_extractor
+from genray.models.base import GenerativeModel
 from genray.runs import Row, Run, create_run
 from genray.train import checkpoint, pack
 from genray.train.distributed import Distributed
 from genray.train.loop import Outcome, train
-from genray.train.together import Part, train_pack
+from genray.train.together import Ended, Part, train_pack
 from tests.train.common import experiment
 
 Report = Callable[[Row], bool]
@@ -40,8 +41,8 @@ def seeds(path: Path, *, report: Report = go_on, judge: Judge | None = None, **c
     return [Part(e, run, judge, report if e.seed == 2 else go_on) for e, run in zip(asked, runs, strict=True)]
 
 
-def each_alone(parts: Parts, data: Dataset) -> list[Outcome | Fault]:
-    ended: list[Outcome | Fault] = []
+def each_alone(parts: Parts, data: Dataset) -> list[Ended]:
+    ended: list[Ended] = []
     for part in parts:
         given = {"judge": part.judge, "report": part.report, "saved": part.saved}
         try:
@@ -51,7 +52,7 @@ def each_alone(parts: Parts, data: Dataset) -> list[Outcome | Fault]:
     return ended
 
 
-def packed(parts: Parts, data: Dataset) -> list[Outcome | Fault]:
+def packed(parts: Parts, data: Dataset) -> list[Ended]:
     return train_pack(parts, data.training_data, distributed=HERE)
 
 
@@ -112,6 +113,22 @@ def test_one_that_fails_leaves_what_it_leaves_alone(digits: Dataset, tmp_path: P
     assert not found[2].run.checkpoint_path.exists()
     for part, other in zip(found[:2], expected[:2], strict=True):
         assert_same(part.run, other.run)
+
+
+def test_one_whose_scores_cannot_be_had_ends_and_the_others_go_on(
+    digits: Dataset, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = Judge.score
+
+    def scored(self: Judge, model: GenerativeModel, *, seed: int, **given: object) -> dict[str, float]:
+        if seed == 1:
+            raise UserError("too few images; take more")
+        return score(self, model, seed=seed, **given)
+
+    monkeypatch.setattr(Judge, "score", scored)
+    ended = packed(seeds(tmp_path, judge=judge), digits)
+    assert [type(outcome) for outcome in ended] == [Outcome, UserError, Outcome]
+    assert ended[0].row["epoch"] == ended[2].row["epoch"] == 4
 
 
 def test_a_pack_that_was_stopped_goes_on_bit_for_bit(digits: Dataset, tmp_path: Path) -> None:
