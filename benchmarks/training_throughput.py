@@ -1,109 +1,120 @@
-"""Images a second while training a VAE on MNIST: genray's loop against pythae's trainer, in turns in one process.
+"""Images a second in training, on one processor: genray's loop against the same model trained by a loop written by hand
+over a tensor in memory, by that loop over PyTorch-GAN's DataLoader, and by pythae's trainer, in turns in one process.
 
-Both train the same networks (genray's MLP, two hidden layers each way), with the same batch, optimizer (Adam), number
-of threads and Bernoulli likelihood, on the same 55,000 images. An epoch of one, an epoch of the other, and so on.
-genray's side includes its averaged weights, progress and finite checks; neither side evaluates or saves.
+All train the same layers with the same batches. An epoch of each in turn is one round, and ratios are those of a round;
+the first round is not counted. Seconds are the process's own on its processors, so that what else runs on the machine
+is not counted; on a machine of its own the clock says the same. genray's side includes its averaged weights, progress
+and finite checks; no side evaluates or saves.
 """
 
 import argparse
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import torch
-from pythae.data.datasets import BaseDataset
-from pythae.models import VAE, VAEConfig
-from pythae.models.base.base_utils import ModelOutput
-from pythae.models.nn import BaseDecoder, BaseEncoder
-from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
+from benchmarks import bare_loops, pythae_trainers
 from benchmarks.common import header, spread
 from genray.config import Experiment
 from genray.data.datasets import load
-from genray.data.spec import Dataset
-from genray.nn.blocks import Network
+from genray.data.spec import TrainingData
 from genray.train.distributed import Distributed
 from genray.train.trainer import Trainer, make_trainer
 
-LATENT = 20
+MODELS: list[dict[str, Any]] = [
+    {"name": "vae"},
+    {"name": "gan"},
+    {"name": "aae"},
+    {"name": "vae_gan"},
+    {"name": "cvae"},
+    {"name": "joint_vae"},
+    {"name": "discrete_vae"},
+    {"name": "vae", "network": "conv"},
+    {"name": "gan", "network": "conv"},
+    {"name": "progan", "growth": False},
+]
+RIVALS = ("bare", "loader", "pythae")
+Epoch = Callable[[], object]
 
 
-def ours(data: Dataset, hidden: int, batch_size: int) -> Trainer:
-    model = {"name": "vae", "hidden": hidden, "latent": LATENT}
-    experiment = Experiment.parse({"dataset": "mnist", "batch_size": batch_size, "metrics": [], "model": model})
-    return make_trainer(experiment, data.training_data, Distributed.single())
+def name_of(model: dict[str, Any]) -> str:
+    return " ".join(map(str, model.values()))
 
 
-class Encoder(BaseEncoder):
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> ModelOutput:
-        mu, logvar = self.network(x).chunk(2, dim=1)
-        return ModelOutput(embedding=mu, log_covariance=logvar)
+def trainer_of(data: TrainingData, model: dict[str, Any], asked: argparse.Namespace) -> Trainer:
+    hidden = {} if model["name"] == "progan" else {"hidden": asked.hidden}
+    given = {"dataset": "mnist", "epochs": 300, "batch_size": asked.batch_size, "metrics": [], "model": hidden | model}
+    return make_trainer(Experiment.parse(given), data, Distributed.single())
 
 
-class Decoder(BaseDecoder):
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
+def sides(data: TrainingData, model: dict[str, Any], asked: argparse.Namespace, folder: str) -> dict[str, Epoch]:
+    """An epoch of each that trains this model, genray's first; each has networks of its own."""
 
-    def forward(self, z: torch.Tensor) -> ModelOutput:
-        return ModelOutput(reconstruction=torch.sigmoid(self.network(z)))
+    def twin() -> Any:
+        return trainer_of(data, model, asked).model
 
-
-def theirs(data: Dataset, hidden: int, batch_size: int, folder: str, *, no_cuda: bool = True) -> BaseTrainer:
-    twin = ours(data, hidden, batch_size).model
-    config = VAEConfig(input_dim=data.spec.shape, latent_dim=LATENT, reconstruction_loss="bce")
-    images = torch.from_numpy(data.train.images.astype(np.float32) / 255)
-    trainer = BaseTrainer(
-        VAE(config, encoder=Encoder(twin.encoder), decoder=Decoder(twin.decoder)),
-        train_dataset=BaseDataset(images, torch.zeros(len(images))),
-        training_config=BaseTrainerConfig(
-            output_dir=folder, per_device_train_batch_size=batch_size, learning_rate=1e-3, no_cuda=no_cuda
-        ),
-    )
-    trainer.prepare_training()
-    trainer.callback_handler.callbacks.clear()  # its progress bar costs time, and ours would be off too
-    return trainer
+    name, mlp, batch_size = model["name"], "network" not in model, asked.batch_size
+    found: dict[str, Epoch] = {"genray": trainer_of(data, model, asked).train_epoch}
+    if name in bare_loops.STEPS:
+        low = -1.0 if name == "gan" else 0.0
+        images = torch.from_numpy(data.train.images).float() / 255 * (1.0 - low) + low
+        step = bare_loops.STEPS[name](twin())
+        found["bare"] = lambda: [step(x) for x in bare_loops.in_memory(images, batch_size)]
+    if name in bare_loops.STEPS and mlp:
+        pictures = bare_loops.loader(len(data.train), batch_size, normalized=name == "gan")
+        other = bare_loops.STEPS[name](twin())
+        found["loader"] = lambda: [other(x) for x, _ in pictures]
+    if name in pythae_trainers.TRAINERS and mlp:
+        found["pythae"] = pythae_trainers.epoch_of(name, twin(), data.train, batch_size, folder)
+    return found
 
 
-def seconds(epoch: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def seconds(epoch: Epoch) -> float:
+    started = time.process_time()
     epoch()
-    return time.perf_counter() - started
+    return time.process_time() - started
+
+
+def rounds(epochs: dict[str, Epoch], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each epoch of each."""
+    taken = [{name: seconds(epoch) for name, epoch in epochs.items()} for _ in range(repeats + 1)][1:]
+    return {name: [times[name] for times in taken] for name in epochs}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5, help="counted epochs of each, after one that is not")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--models", nargs="*", default=[name_of(model) for model in MODELS])
+    parser.add_argument("--repeats", type=int, default=11, help="counted rounds, after one that is not")
+    parser.add_argument("--steps", type=int, default=100, help="of an epoch")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=128)
     asked = parser.parse_args()
-    data = load("mnist")
-    print(header("Training throughput: VAE (MLP) on MNIST", ["torch", "pythae"]))
+    torch.set_num_threads(asked.threads)
+    data = load("mnist").training_data
+    count = asked.steps * asked.batch_size
+    images, labels = data.train.images[:count], data.train.labels
+    assert labels is not None
+    data = replace(data, train=replace(data.train, images=images, labels=labels[:count]))
+    print(header("Training throughput on a CPU", ["torch", "torchvision", "pythae"]))
     print(
-        f"Hidden {asked.hidden}, latent {LATENT}, batch {asked.batch_size}; {asked.repeats} epochs of each in turns.\n"
+        f"Hidden {asked.hidden}, batch {asked.batch_size}, {asked.threads} threads, MNIST; {asked.repeats} rounds of "
+        f"{asked.steps} steps. Ratios are genray's images a second over the other's: median (range).\n"
     )
-    print("| threads | genray [images/s] | pythae [images/s] | ratio, epoch by epoch: median (range) |")
-    print("|---|---|---|---|")
-    for threads in asked.threads:
-        torch.set_num_threads(threads)
+    print(f"| model | genray [images/s] | {' | '.join(f'over {rival}' for rival in RIVALS)} |\n|---|---|---|---|---|")
+    for model in (model for model in MODELS if name_of(model) in asked.models):
         with tempfile.TemporaryDirectory() as folder:
-            mine, other = (
-                ours(data, asked.hidden, asked.batch_size),
-                theirs(data, asked.hidden, asked.batch_size, folder),
-            )
-            pairs = [
-                (seconds(mine.train_epoch), seconds(lambda epoch=epoch: other.train_step(epoch)))  # noqa: B023
-                for epoch in range(asked.repeats + 1)
-            ][1:]
-        rates = [[len(data.train) / t for t in side] for side in zip(*pairs, strict=True)]
-        ratios = [b / a for a, b in pairs]
-        print(f"| {threads} | {spread(rates[0], 0)} | {spread(rates[1], 0)} | {spread(ratios)} |")
+            taken = rounds(sides(data, model, asked, folder), asked.repeats)
+        ratios = {
+            rival: spread([theirs / ours for theirs, ours in zip(times, taken["genray"], strict=True)])
+            for rival, times in taken.items()
+        }
+        rate = count / statistics.median(taken["genray"])
+        print(f"| {name_of(model)} | {rate:.0f} | {' | '.join(ratios.get(r, '') for r in RIVALS)} |", flush=True)
 
 
 if __name__ == "__main__":
