@@ -20,6 +20,7 @@ EXCEPTIONS = {
     "{_why_no_room(experiment, need, growth)}": PASSED_ON,
     "{reason(error)}": PASSED_ON,
     "{reason}": PASSED_ON,
+    "a pack {reason}": PASSED_ON,
     "--{error}": PASSED_ON,
     "{_refusal(": PASSED_ON,
     "nothing to compare; ": NO_VALUE,
