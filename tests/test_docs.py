@@ -19,7 +19,8 @@ from genray.files import parse_yaml
 from genray.space import Sweep
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/cluster.md", "docs/results.md", "genray/cli.py")  # that show commands
+TEXTS = ["README.md", "CONTRIBUTING.md", *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))]
+HELP = ["genray/cli.py", "genray/cli_cluster.py"]  # which show commands too
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -35,23 +36,29 @@ def test_yaml_of_the_readme_is_valid() -> None:
 def test_commands_of_the_documents_take_the_arguments_that_they_are_shown_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`--help` at the end parses all that stands before it."""
-    documents = "".join((ROOT / name).read_text() for name in DOCUMENTS)
-    lines = re.findall(r"^ *(?:\.venv/bin/)?genray (\w.*?)(?: *#.*)?$", documents, re.MULTILINE)
-    assert len(lines) >= 15
-    for line in lines:
+    """`--help` at the end parses all that stands before it. Of blocks, and of what stands `so` in a sentence."""
+    fenced = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+    texts = "".join((ROOT / name).read_text() for name in TEXTS)
+    shown = "\n".join([*fenced.findall(texts), *((ROOT / name).read_text() for name in HELP)])
+    lines = re.findall(r"^ *(?:\.venv/bin/)?genray (\w.*?)(?: *#.*)?$", shown, re.MULTILINE)
+    assert len(lines) >= 50
+    sentences = fenced.sub("", texts)
+    spans = [span.partition("genray ") for span in re.findall(r"`([^`\n]+)`", sentences)]
+    inline = [line for before, _, line in spans if before in ("", ".venv/bin/") and re.match(r"\w[^…]*$", line)]
+    assert len(inline) >= 40
+    for line in [*lines, *dict.fromkeys(inline)]:
         assert main([*shlex.split(line), "--help"]) == 0, capsys.readouterr().err
         for path in re.findall(r"\S+\.yaml", line):
             if path == "cluster.yaml" or path.startswith("launch/"):
                 assert settings.read(ROOT / path).name == "genray"
-            else:
+            elif path not in ("CLUSTER.yaml", "SPACE.yaml"):  # which stand for any
                 assert path.startswith("runs/") or sweep_of(ROOT / path)
 
 
 def test_launchers_of_the_documents_are_there_and_take_what_they_are_given() -> None:
-    documents = "".join((ROOT / name).read_text() for name in ("README.md", "docs/cluster.md"))
-    lines = re.findall(r"^(?:sbatch )?(launch/.*?|ray (?:up|down) .*?)(?: *#.*)?$", documents, re.MULTILINE)
-    assert {"launch/setup aws", "ray up cluster.yaml", "ray down cluster.yaml"} <= set(lines)
+    documents = "".join((ROOT / name).read_text() for name in TEXTS)
+    lines = re.findall(r"^(?:sbatch )?((?:\./)?launch/.*?|ray (?:up|down) .*?)(?: *#.*)?$", documents, re.MULTILINE)
+    assert {"./launch/demo", "./launch/test", "launch/setup aws", "ray up cluster.yaml", "ray down cluster.yaml"} <= set(lines)
     for line in lines:
         paths = [word for word in shlex.split(line) if "/" in word or word.endswith(".yaml")]
         assert all((ROOT / path).is_file() for path in paths), line
