@@ -94,7 +94,8 @@ class Model(GenerativeModel):
 
     def _llike_nats(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """−ln N(D_l(x); D_l(x̂), I) without its constant, averaged over the batch, D_l without dropout [nats]."""
-        features, features_hat = separate(self.discriminator.features(interleave(x, x_hat)), 2)
+        # not in one pass: what x gives is a constant here, and there is no gradient to compute of it
+        features, features_hat = self.discriminator.features(x), self.discriminator.features(x_hat)
         return unit_gaussian_energy_nats(features, features_hat).mean()
 
     def encode(self, images: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def interleave(*parts: Tensor) -> Tensor:
 
     Noise is sliced by rank along the first dimension: one part after the other would give ranks each other's draws.
     """
-    return torch.stack(parts, dim=1).flatten(0, 1)
+    return parts[0] if len(parts) == 1 else torch.stack(parts, dim=1).flatten(0, 1)
 
 
 def separate(x: Tensor, num_parts: int) -> tuple[Tensor, ...]:

@@ -58,7 +58,8 @@ def log_likelihood_of(
     def f(z: Tensor) -> Tensor:
         n = len(z)
         logits = decoder(code(z).transpose(0, 1).flatten(0, 1), noise)  # the draws of an image side by side
-        return -likelihood.nll_nats(logits, images.repeat_interleave(n, 0)).view(-1, n).T
+        pixels = images if n == 1 else images.repeat_interleave(n, 0)
+        return -likelihood.nll_nats(logits, pixels).view(-1, n).T
 
     return f
 

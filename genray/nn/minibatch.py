@@ -38,7 +38,7 @@ def pack(images: Tensor, size: int) -> Tensor:
     Lin et al. 2018 make B/m packs of B images; here every image is in m packs, so that no batch is too odd and none
     of it is lost.
     """
-    return torch.cat([images.roll(-k, dims=0) for k in range(size)], dim=1)
+    return images if size == 1 else torch.cat([images.roll(-k, dims=0) for k in range(size)], dim=1)
 
 
 def with_minibatch_stddev(features: Tensor) -> Tensor:
