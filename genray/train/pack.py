@@ -73,8 +73,7 @@ class Pack:
         """One step of each member that is here, whose number it is told."""
         started, places = time.perf_counter(), [place for place, member in enumerate(self._members) if member]
         trainers = self.trainers
-        for trainer, step in zip(trainers, steps, strict=True):
-            trainer.begin_step(step)
+        drawn_s = sum(trainer.begin_step(step) for trainer, step in zip(trainers, steps, strict=True))
         kind = Kind(tuple(places), _due(trainers, steps), _branch(trainers))
         if unknown := [phase for phase in kind.due if (phase, kind.branch) not in self._draws]:
             self._draws |= self._learn(trainers, steps, unknown, self._differing)
@@ -84,7 +83,7 @@ class Pack:
         update_all([trainer.ema for trainer in trainers], [step + 1 for step in steps])
         if self._device.type == "cuda" and any(map(Trainer.ends_epoch, trainers, steps)):
             torch.cuda.synchronize(self._device)  # what was launched counts for all, not for who waits for it first
-        self._seconds += (time.perf_counter() - started) / len(trainers)
+        self._seconds += (time.perf_counter() - started - drawn_s) / len(trainers)
         for trainer in trainers:
             trainer.end_step()
 

@@ -114,17 +114,19 @@ class Trainer:
         self.ema.update(step + 1)
         self.end_step()
 
-    def begin_step(self, step: int) -> None:
-        """What comes before the updates."""
-        progress = self.meter.tell(step)
+    def begin_step(self, step: int) -> float:
+        """What comes before the updates. Returns seconds in which pictures were drawn, which are none of training."""
+        progress, drawn_s = self.meter.tell(step), 0.0
         if self.model.begins_anew(progress):
-            paused = self._time()
+            paused, began = self._time(), time.perf_counter()
             self.before_anew()
+            drawn_s = time.perf_counter() - began
             if self._started is not None:
                 self._started += self._time() - paused
             for runner in self.phases:
                 runner.forget()
         self.model.set_progress(progress)
+        return drawn_s
 
     def end_step(self) -> None:
         """What comes after updates and averaged weights."""

@@ -186,6 +186,28 @@ def test_a_pack_of_a_growing_model_takes_in_no_newcomer(digits: Dataset) -> None
         packed.take_in(trainers[2])
 
 
+def test_pictures_that_are_drawn_where_a_level_ends_take_no_time_of_training(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that a member's pictures alone move."""
+    now = 0.0
+
+    def draw() -> None:
+        nonlocal now
+        now += 100.0
+
+    monkeypatch.setattr(pack.time, "perf_counter", lambda: now)
+    found = [member(digits, {"name": "progan", "hidden": 8, "growth_share": 0.03}, seed=seed) for seed in range(2)]
+    for trainer in found:
+        trainer.before_anew = draw
+    packed = Pack(found)
+    epochs = [trainer.steps_of_epoch() for trainer in found]
+    for _ in range(6):
+        packed.train_step([next(epoch) for epoch in epochs])
+    assert now == 200.0
+    assert [trainer._clock() for trainer in found] == [0.0, 0.0]
+
+
 def test_members_hold_one_copy_of_the_images(digits: Dataset) -> None:
     found = vaes(digits)
     assert len({trainer.batches._images.data_ptr() for trainer in found}) == 3
