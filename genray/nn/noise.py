@@ -39,7 +39,7 @@ class Noise:
         """Zeroes each value of x with probability p and scales the rest by 1 / (1 - p)."""
         if p == 0.0:
             return x
-        kept = self.uniform(*x.shape).ge_(p).to(x.dtype)  # 0.0 or 1.0: on a CPU a product with bools takes twice as long
+        kept = (self.uniform(*x.shape) >= p).to(x.dtype)  # on a CPU a product with bools takes twice as long
         return x * kept / (1.0 - p)
 
     def _global(self, shape: tuple[int, ...]) -> tuple[int, ...]:
