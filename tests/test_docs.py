@@ -58,7 +58,8 @@ def test_commands_of_the_documents_take_the_arguments_that_they_are_shown_with(
 def test_launchers_of_the_documents_are_there_and_take_what_they_are_given() -> None:
     documents = "".join((ROOT / name).read_text() for name in TEXTS)
     lines = re.findall(r"^(?:sbatch )?((?:\./)?launch/.*?|ray (?:up|down) .*?)(?: *#.*)?$", documents, re.MULTILINE)
-    assert {"./launch/demo", "./launch/test", "launch/setup aws", "ray up cluster.yaml", "ray down cluster.yaml"} <= set(lines)
+    known = {"./launch/demo", "./launch/test", "launch/setup aws", "ray up cluster.yaml", "ray down cluster.yaml"}
+    assert known <= set(lines)
     for line in lines:
         paths = [word for word in shlex.split(line) if "/" in word or word.endswith(".yaml")]
         assert all((ROOT / path).is_file() for path in paths), line
