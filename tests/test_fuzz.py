@@ -128,6 +128,8 @@ def test_experiments(tree: Any) -> None:
 
 
 @given(edited([text.encode() for text in SPACES]))
+@example(b"[" * 3_000)
+@example(b"{a: " * 400 + b"}" * 400)
 def test_yaml(content: bytes) -> None:
     assert_takes_or_refuses(lambda: Sweep.parse(parse_yaml(content.decode(errors="replace"), "space.yaml")))
 

@@ -113,8 +113,10 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
     try:
         tuner.fit()
     except Exception as error:  # after a halt, Tune fails over what it could not write to the same disk itself
+        if (full := _of_disk_within(error)) is not None and not conductor.halted:
+            raise full from None
         if not conductor.halted:
-            raise _of_disk_within(error) or error from error
+            raise
     progress.update(force=True)
     progress.end()
     if conductor.halted_by == "disk":

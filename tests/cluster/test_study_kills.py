@@ -7,6 +7,7 @@ its own process.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -167,7 +168,7 @@ def test_damage_is_named_in_one_line_or_changes_nothing(name: str, shelf: Shelf)
             refused.append(str(error))
     assert len(refused) >= 8 * len(whole)
     for said in refused:
-        assert said.startswith(str(shelf.out))
+        assert str(shelf.out) in said
         assert ";" in said
         assert "\n" not in said
 
@@ -183,10 +184,17 @@ def test_a_file_of_another_part_is_not_taken_for_its_own(shelf: Shelf) -> None:
 
 
 def test_a_part_of_the_first_studies_is_still_done(shelf: Shelf) -> None:
-    """Which wrote neither its name nor a checksum."""
-    path = shelf.out / "parts" / "a.json"
-    path.write_text(json.dumps({"arguments": {"steps": 3}, "outcome": {"square": 9}, "seconds": 3.25}))
+    """Which did not write its name, a checksum of the state alone, and none of an outcome."""
+    done, begun = shelf.out / "parts" / "a.json", shelf.out / "parts" / "b.begun"
+    done.write_text(json.dumps({"arguments": {"steps": 3}, "outcome": {"square": 9}, "seconds": 3.25}))
     assert shelf.records(PARTS) == {"a": Record({"square": 9}, 3.25)}
+    head = {"arguments": {"steps": 3}, "reached": "step 1 of 3", "seconds": 2.5}
+    head["sha256"] = hashlib.sha256(STATE.saved.state).hexdigest()
+    begun.write_bytes(json.dumps(head).encode() + b"\n" + STATE.saved.state)
+    assert shelf.begun(PARTS) == {"b": STATE}
+    begun.write_bytes(begun.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"b\.begun is damaged; remove it, and its part is done again$"):
+        shelf.begun(PARTS)
 
 
 def test_the_command_tells_damage_before_it_starts_anything(
