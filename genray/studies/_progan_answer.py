@@ -145,7 +145,7 @@ def _differing(work: Work, seeds: str) -> list[tuple[str, str, str]]:
         (
             "images seen",
             "10 million",
-            f"{work.epochs * work.num_images:,}: {work.epochs} epochs of {work.num_images:,}",
+            f"{work.epochs * work.num_images:,}: {counted(work.epochs, 'epoch')} of {work.num_images:,}",
         ),
         ("channels at 4 x 4", "not looked up", f"{work.hidden}, half of them a level, but no fewer than 8"),
         ("(a) normalization of the critic", "layer normalization", "none"),
@@ -155,7 +155,8 @@ def _differing(work: Work, seeds: str) -> list[tuple[str, str, str]]:
         (
             "stacked MNIST",
             "the discriminator of Metz et al. 2016, K/4",
-            f"{work.stacked_hidden} channels at 4 x 4, {work.stacked_epochs} epochs of {work.stacked_images:,} images",
+            f"{work.stacked_hidden} channels at 4 x 4, {counted(work.stacked_epochs, 'epoch')} of "
+            f"{work.stacked_images:,} images",
         ),
         ("runs", "1", seeds),
     ]
