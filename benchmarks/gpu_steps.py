@@ -96,10 +96,10 @@ def profiled(trainer: Trainer) -> tuple[float, float]:
 
 def pythae_epoch(data: Dataset, asked: argparse.Namespace) -> Callable[[], object]:
     """An epoch of pythae's VAE on the same device."""
-    from benchmarks.training_throughput import theirs
+    from benchmarks.pythae_trainers import epoch_of
 
-    trainer = theirs(data, asked.hidden, asked.batch_size, tempfile.mkdtemp(), no_cuda=False)
-    return lambda: trainer.train_step(0)
+    twin = trainer_of(data, {"name": "vae"}, asked).model.cpu()
+    return epoch_of("vae", twin, data.train, asked.batch_size, tempfile.mkdtemp(), no_cuda=False)
 
 
 def main() -> None:
