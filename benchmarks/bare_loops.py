@@ -20,7 +20,7 @@ from genray.nn.blocks import SLOPE, Network
 
 # B images of the batch, N of the dataset, C channels, H height, W width
 
-Step = Callable[[Tensor], None]  # of images (B, C, H, W): in [-1, 1] for the GAN, else in [0, 1]
+Step = Callable[[Tensor], None]  # of images (B, C, H, W) in [-1, 1]
 Adam = Callable[..., torch.optim.Optimizer]  # of a phase, for the networks that it moves
 
 
@@ -31,7 +31,7 @@ def vae(model: GenerativeModel, adam: Adam) -> Step:
     def step(x: Tensor) -> None:
         mu, logvar = encoder(x).chunk(2, dim=1)
         z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
-        nll = F.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
+        nll = F.binary_cross_entropy_with_logits(decoder(z), (x + 1) / 2, reduction="sum")
         kl = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
         optimizer.zero_grad()
         ((nll + kl) / len(x)).backward()
@@ -69,7 +69,8 @@ def aae(model: GenerativeModel, adam: Adam) -> Step:
     def step(x: Tensor) -> None:
         is_prior, is_code = torch.ones(len(x), 1), torch.zeros(len(x), 1)
         optimizer.zero_grad()
-        (F.binary_cross_entropy_with_logits(decoder(encoder(x)), x, reduction="sum") / len(x)).backward()
+        nll = F.binary_cross_entropy_with_logits(decoder(encoder(x)), (x + 1) / 2, reduction="sum")
+        (nll / len(x)).backward()
         optimizer.step()
         with torch.no_grad():
             codes = encoder(x)
@@ -121,9 +122,9 @@ def in_memory(images: Tensor, batch_size: int) -> Iterator[Tensor]:
         yield images[index]
 
 
-def loader(num_images: int, batch_size: int, *, normalized: bool) -> Iterable[list[Tensor]]:
-    """PyTorch-GAN's loader of MNIST, over its first images; normalized: to [-1, 1]."""
-    steps = [transforms.Resize(28), transforms.ToTensor()] + [transforms.Normalize([0.5], [0.5])] * normalized
+def loader(num_images: int, batch_size: int) -> Iterable[list[Tensor]]:
+    """PyTorch-GAN's loader of MNIST, over its first images."""
+    steps = [transforms.Resize(28), transforms.ToTensor(), transforms.Normalize([0.5], [0.5])]
     data = MNIST(str(data_root()), train=True, transform=transforms.Compose(steps))
     data.data, data.targets = data.data[:num_images], data.targets[:num_images]
     return DataLoader(data, batch_size=batch_size, shuffle=True)

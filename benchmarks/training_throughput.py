@@ -72,15 +72,14 @@ def sides(data: TrainingData, model: dict[str, Any], asked: argparse.Namespace, 
 
     found: dict[str, Epoch] = {"genray": trainer_of(data, model, asked).train_epoch}
     if name in bare_loops.STEPS:
-        low = -1.0 if name == "gan" else 0.0
-        images = torch.from_numpy(data.train.images).float() / 255 * (1.0 - low) + low
+        images = torch.from_numpy(data.train.images).float() / 127.5 - 1.0
         bare, fused = step_by(bare_loops.adam), step_by(partial(bare_loops.adam, fused=True))
         alone, batch = step_by(bare_loops.Standing), images[:batch_size]
         found["bare"] = lambda: [bare(x) for x in bare_loops.in_memory(images, batch_size)]
         found["fused"] = lambda: [fused(x) for x in bare_loops.in_memory(images, batch_size)]
         found["alone"] = lambda: [alone(batch) for _ in range(asked.steps)]
     if name in bare_loops.STEPS and mlp:
-        pictures = bare_loops.loader(len(data.train), batch_size, normalized=name == "gan")
+        pictures = bare_loops.loader(len(data.train), batch_size)
         other = step_by(bare_loops.adam)
         found["loader"] = lambda: [other(x) for x, _ in pictures]
     if name in pythae_trainers.TRAINERS and mlp:
