@@ -20,17 +20,18 @@ from genray.nn.blocks import SLOPE, Network
 
 # B images of the batch, N of the dataset, C channels, H height, W width
 
-Step = Callable[[Tensor], None]  # of images (B, C, H, W): in [-1, 1] for the GAN, else in [0, 1]
+Step = Callable[[Tensor], None]  # of images (B, C, H, W) in [-1, 1]
+Adam = Callable[..., torch.optim.Optimizer]  # of a phase, for the networks that it moves
 
 
-def vae(model: GenerativeModel) -> Step:
+def vae(model: GenerativeModel, adam: Adam) -> Step:
     encoder, decoder = plain(model.encoder), plain(model.decoder)
     optimizer = adam(model.phases()[0], encoder, decoder)
 
     def step(x: Tensor) -> None:
         mu, logvar = encoder(x).chunk(2, dim=1)
         z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
-        nll = F.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
+        nll = F.binary_cross_entropy_with_logits(decoder(z), (x + 1) / 2, reduction="sum")
         kl = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
         optimizer.zero_grad()
         ((nll + kl) / len(x)).backward()
@@ -39,7 +40,7 @@ def vae(model: GenerativeModel) -> Step:
     return step
 
 
-def gan(model: GenerativeModel) -> Step:
+def gan(model: GenerativeModel, adam: Adam) -> Step:
     generator, discriminator = nn.Sequential(plain(model.generator), nn.Tanh()), plain(model.discriminator)
     of_discriminator, of_generator = model.phases()
     optimizer_d, optimizer_g = adam(of_discriminator, discriminator), adam(of_generator, generator)
@@ -58,7 +59,7 @@ def gan(model: GenerativeModel) -> Step:
     return step
 
 
-def aae(model: GenerativeModel) -> Step:
+def aae(model: GenerativeModel, adam: Adam) -> Step:
     encoder, decoder, discriminator = plain(model.encoder), plain(model.decoder), plain(model.discriminator)
     reconstruction, judging, regularization = model.phases()
     optimizer, optimizer_d = adam(reconstruction, encoder, decoder), adam(judging, discriminator)
@@ -68,7 +69,8 @@ def aae(model: GenerativeModel) -> Step:
     def step(x: Tensor) -> None:
         is_prior, is_code = torch.ones(len(x), 1), torch.zeros(len(x), 1)
         optimizer.zero_grad()
-        (F.binary_cross_entropy_with_logits(decoder(encoder(x)), x, reduction="sum") / len(x)).backward()
+        nll = F.binary_cross_entropy_with_logits(decoder(encoder(x)), (x + 1) / 2, reduction="sum")
+        (nll / len(x)).backward()
         optimizer.step()
         with torch.no_grad():
             codes = encoder(x)
@@ -83,7 +85,7 @@ def aae(model: GenerativeModel) -> Step:
     return step
 
 
-STEPS: dict[str, Callable[[GenerativeModel], Step]] = {"vae": vae, "gan": gan, "aae": aae}
+STEPS: dict[str, Callable[[GenerativeModel, Adam], Step]] = {"vae": vae, "gan": gan, "aae": aae}
 
 
 def plain(network: nn.Module) -> nn.Sequential:
@@ -94,10 +96,24 @@ def plain(network: nn.Module) -> nn.Sequential:
     return nn.Sequential(*hidden, network.head)
 
 
-def adam(phase: Phase, *networks: nn.Module) -> torch.optim.Optimizer:
-    """As a phase has it, with torch's default way of stepping."""
-    parameters = [p for network in networks for p in network.parameters()]
-    return torch.optim.Adam(parameters, lr=phase.optimizer.learning_rate, betas=phase.optimizer.betas)
+def adam(phase: Phase, *networks: nn.Module, fused: bool | None = None) -> torch.optim.Optimizer:
+    """As a phase has it, stepping as torch does by default or in one fused kernel."""
+    config = phase.optimizer
+    return torch.optim.Adam(parameters_of(*networks), lr=config.learning_rate, betas=config.betas, fused=fused)
+
+
+class Standing(torch.optim.Optimizer):
+    """Moves nothing: for what a step's losses and gradients take by themselves."""
+
+    def __init__(self, phase: Phase, *networks: nn.Module) -> None:
+        super().__init__(parameters_of(*networks), {})
+
+    def step(self, closure: None = None) -> None:
+        pass
+
+
+def parameters_of(*networks: nn.Module) -> list[nn.Parameter]:
+    return [p for network in networks for p in network.parameters()]
 
 
 def in_memory(images: Tensor, batch_size: int) -> Iterator[Tensor]:
@@ -106,9 +122,9 @@ def in_memory(images: Tensor, batch_size: int) -> Iterator[Tensor]:
         yield images[index]
 
 
-def loader(num_images: int, batch_size: int, *, normalized: bool) -> Iterable[list[Tensor]]:
-    """PyTorch-GAN's loader of MNIST, over its first images; normalized: to [-1, 1]."""
-    steps = [transforms.Resize(28), transforms.ToTensor()] + [transforms.Normalize([0.5], [0.5])] * normalized
+def loader(num_images: int, batch_size: int) -> Iterable[list[Tensor]]:
+    """PyTorch-GAN's loader of MNIST, over its first images."""
+    steps = [transforms.Resize(28), transforms.ToTensor(), transforms.Normalize([0.5], [0.5])]
     data = MNIST(str(data_root()), train=True, transform=transforms.Compose(steps))
     data.data, data.targets = data.data[:num_images], data.targets[:num_images]
     return DataLoader(data, batch_size=batch_size, shuffle=True)

@@ -40,7 +40,7 @@ class Decoder(BaseDecoder):
 
 
 class Discriminator(BaseDiscriminator):
-    """Of images or codes; `depth` counts what can be asked for: features of the last hidden layer, and the answer."""
+    """Of images or codes. It can be asked for two things: features of the last hidden layer, and the answer."""
 
     depth = 2
 

@@ -8,11 +8,13 @@ and finite checks; no side evaluates or saves.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,7 +39,13 @@ MODELS: list[dict[str, Any]] = [
     {"name": "gan", "network": "conv"},
     {"name": "progan", "growth": False},
 ]
-RIVALS = ("bare", "loader", "pythae")
+RIVALS = {
+    "bare": "the bare loop",
+    "fused": "with fused Adam",
+    "alone": "its losses and gradients alone",
+    "loader": "over a DataLoader",
+    "pythae": "pythae",
+}
 Epoch = Callable[[], object]
 
 
@@ -54,19 +62,25 @@ def trainer_of(data: TrainingData, model: dict[str, Any], asked: argparse.Namesp
 def sides(data: TrainingData, model: dict[str, Any], asked: argparse.Namespace, folder: str) -> dict[str, Epoch]:
     """An epoch of each that trains this model, genray's first; each has networks of its own."""
 
+    name, mlp, batch_size = model["name"], "network" not in model, asked.batch_size
+
     def twin() -> Any:
         return trainer_of(data, model, asked).model
 
-    name, mlp, batch_size = model["name"], "network" not in model, asked.batch_size
+    def step_by(adam: bare_loops.Adam) -> bare_loops.Step:
+        return bare_loops.STEPS[name](twin(), adam)
+
     found: dict[str, Epoch] = {"genray": trainer_of(data, model, asked).train_epoch}
     if name in bare_loops.STEPS:
-        low = -1.0 if name == "gan" else 0.0
-        images = torch.from_numpy(data.train.images).float() / 255 * (1.0 - low) + low
-        step = bare_loops.STEPS[name](twin())
-        found["bare"] = lambda: [step(x) for x in bare_loops.in_memory(images, batch_size)]
+        images = torch.from_numpy(data.train.images).float() / 127.5 - 1.0
+        bare, fused = step_by(bare_loops.adam), step_by(partial(bare_loops.adam, fused=True))
+        alone, batch = step_by(bare_loops.Standing), images[:batch_size]
+        found["bare"] = lambda: [bare(x) for x in bare_loops.in_memory(images, batch_size)]
+        found["fused"] = lambda: [fused(x) for x in bare_loops.in_memory(images, batch_size)]
+        found["alone"] = lambda: [alone(batch) for _ in range(asked.steps)]
     if name in bare_loops.STEPS and mlp:
-        pictures = bare_loops.loader(len(data.train), batch_size, normalized=name == "gan")
-        other = bare_loops.STEPS[name](twin())
+        pictures = bare_loops.loader(len(data.train), batch_size)
+        other = step_by(bare_loops.adam)
         found["loader"] = lambda: [other(x) for x, _ in pictures]
     if name in pythae_trainers.TRAINERS and mlp:
         found["pythae"] = pythae_trainers.epoch_of(name, twin(), data.train, batch_size, folder)
@@ -101,11 +115,12 @@ def main() -> None:
     assert labels is not None
     data = replace(data, train=replace(data.train, images=images, labels=labels[:count]))
     print(header("Training throughput on a CPU", ["torch", "torchvision", "pythae"]))
+    print(f"- load of the machine: {os.getloadavg()[0]:.0f} processes\n")
     print(
-        f"Hidden {asked.hidden}, batch {asked.batch_size}, {asked.threads} threads, MNIST; {asked.repeats} rounds of "
+        f"Hidden {asked.hidden}, batch {asked.batch_size}, threads {asked.threads}, MNIST; {asked.repeats} rounds of "
         f"{asked.steps} steps. Ratios are genray's images a second over the other's: median (range).\n"
     )
-    print(f"| model | genray [images/s] | {' | '.join(f'over {rival}' for rival in RIVALS)} |\n|---|---|---|---|---|")
+    print(f"| model | genray [images/s] | {' | '.join(RIVALS.values())} |\n|---|---|{'---|' * len(RIVALS)}", flush=True)
     for model in (model for model in MODELS if name_of(model) in asked.models):
         with tempfile.TemporaryDirectory() as folder:
             taken = rounds(sides(data, model, asked, folder), asked.repeats)

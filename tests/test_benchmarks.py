@@ -1,12 +1,19 @@
-"""What runs the benchmarks, on a folder of stand-ins."""
+"""What runs the benchmarks, on a folder of stand-ins; and that what genray is timed against computes the same."""
 
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import __main__ as bench
+from benchmarks import bare_loops
 from benchmarks.common import hardware
+from genray.config import Experiment
+from genray.data.datasets import load
+from genray.models.base import build
+from genray.train.distributed import Distributed
+from genray.train.trainer import make_trainer
 
 GOOD = 'def main() -> None:\n    print("# Speed\\n\\n| 3 |")\n\nmain()\n'
 BAD = 'def main() -> None:\n    print("| half")\n    raise SystemExit(3)\n\nmain()\n'
@@ -49,3 +56,24 @@ def test_each_benchmark_has_a_line_in_the_list() -> None:
     listed = (bench.FOLDER / "README.md").read_text()
     for name in bench.names(bench.FOLDER):
         assert f"-m benchmarks.{name} " in listed
+
+
+@pytest.mark.parametrize("name", bare_loops.STEPS)
+def test_a_bare_loop_moves_the_weights_as_genray_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every draw is 0 and nothing is dropped, so that neither has noise of its own."""
+    monkeypatch.setattr(torch, "randn", lambda *shape, **_: torch.zeros(*shape))
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    model = {"name": name, "hidden": 16, "latent": 3, "dropout": 0.0}
+    experiment = Experiment.parse({"dataset": "digits", "batch_size": 32, "metrics": [], "model": model})
+    data = load("digits").training_data
+    trainer = make_trainer(experiment, data, Distributed.single())
+    bare = build(experiment.model, data.spec, experiment.seed)
+    before = torch.cat([p.detach().flatten() for p in bare.parameters()])
+    step = bare_loops.STEPS[name](bare, bare_loops.adam)
+    for number in range(3):
+        step(trainer._batches[number]["image"])
+        trainer.train_step(number)
+    found, expected = (torch.cat([p.detach().flatten() for p in m.parameters()]) for m in (trainer.model, bare))
+    moved = (expected - before).abs().mean()
+    assert moved > 1e-3
+    assert (found - expected).abs().mean() < 1e-3 * moved
