@@ -71,7 +71,7 @@ def test_a_bare_loop_moves_the_weights_as_genray_does(name: str, monkeypatch: py
     before = torch.cat([p.detach().flatten() for p in bare.parameters()])
     step = bare_loops.STEPS[name](bare, bare_loops.adam)
     for number in range(3):
-        step(trainer._batches[number]["image"])
+        step(trainer.batches[number]["image"])
         trainer.train_step(number)
     found, expected = (torch.cat([p.detach().flatten() for p in m.parameters()]) for m in (trainer.model, bare))
     moved = (expected - before).abs().mean()
