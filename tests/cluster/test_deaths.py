@@ -154,7 +154,7 @@ def in_a_task(error: Exception) -> RayTaskError:
         ),
         (in_a_task(MachineDeath("The actor died because its node has died.")), "machine", "its node has died"),
         (ActorUnavailableError("keepalive watchdog timeout", b"\0" * 16), "machine", "is unavailable"),
-        (in_a_task(RuntimeError("Superseded: a/.owner says that vm 9 works on this now")), "machine", "works on this"),
+        (in_a_task(RuntimeError("Superseded: a/.owner says that b works on this now")), "machine", "works on this"),
         (None, "process", "no reason is known"),
     ],
 )
