@@ -8,8 +8,8 @@ from typing import Literal
 from genray.cluster.conductor import Cause
 
 # What Ray says of an actor that was lost with its machine, or with the way to it: src/ray/gcs/gcs_actor_manager.cc,
-# and ActorUnavailableError of ray/exceptions.py. Worker groups tell it in the text of another error. The last is said by
-# a run whose folder another process has claimed, one that was given up while it could not be reached.
+# and ActorUnavailableError of ray/exceptions.py. Worker groups tell it in the text of another error. The last is said
+# by a run whose folder another process has claimed, one that was given up while it could not be reached.
 _OF_MACHINES = ("its node has died", "the actor's node was", "is unavailable:", "node was preempted", "Superseded: ")
 
 
