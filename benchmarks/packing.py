@@ -1,8 +1,11 @@
-"""Runs that train as one against the same runs one after the other: images a second of all together, and how many
-trials of so many epochs an hour of that is. Seeds differ, all else is the same; nothing is evaluated or saved.
+"""Runs that train as one against the same runs one after the other, and against a process a run, several at once, with
+steps as they are and with steps that are replayed: images a second of all together, and how many trials of so many
+epochs an hour of that is. Seeds differ, all else is the same; nothing is evaluated or saved.
 """
 
 import argparse
+import contextlib
+import multiprocessing
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.common import header, spread
+from benchmarks.gpu_steps import as_they_are
 from genray.config import Experiment
 from genray.data.datasets import load
 from genray.data.spec import Dataset
@@ -79,6 +83,42 @@ def pairs(data: Dataset, model: dict[str, Any], count: int, asked: argparse.Name
     return found[1:]
 
 
+class Processes:
+    """Some at once, each of which trains a run of its own."""
+
+    def __init__(self, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.count = count
+        self._pool = context.Pool(count, _begin, (context.Barrier(count),))
+
+    def images_a_second(self, model: dict[str, Any], asked: argparse.Namespace, *, replayed: bool) -> list[float]:
+        """Of all of them together, in each repeat: the slowest of them counts."""
+        work = [(seed, model, asked, replayed) for seed in range(self.count)]
+        seconds = self._pool.starmap(_timed, work, chunksize=1)
+        return [self.count * asked.steps * asked.batch_size / max(turn) for turn in zip(*seconds, strict=True)]
+
+    def close(self) -> None:
+        self._pool.terminate()
+
+
+def _begin(barrier: Any) -> None:
+    globals()["_barrier"] = barrier
+    torch.set_num_threads(1)
+
+
+def _timed(seed: int, model: dict[str, Any], asked: argparse.Namespace, replayed: bool) -> list[float]:
+    """Seconds of each repeat, which all processes begin together."""
+    with contextlib.nullcontext() if replayed else as_they_are():
+        trainer = trainers_of(load("mnist"), model, seed + 1, asked)[-1]
+    alone([trainer], 0, NUM_FIRST)
+    trainer.end_epoch()
+    found = []
+    for turn in range(asked.repeats):
+        globals()["_barrier"].wait()
+        found.append(seconds(lambda: alone([trainer], NUM_FIRST + turn * asked.steps, asked.steps), [trainer]))  # noqa: B023
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="*", default=[name_of(model) for model in MODELS])
@@ -89,6 +129,7 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
+    parser.add_argument("--processes", type=int, default=0, help="a run each, at once; 0: none")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     data = load("mnist")
@@ -99,19 +140,24 @@ def main() -> None:
         f"- hidden {asked.hidden}, batch {asked.batch_size}, MNIST; {asked.repeats} times {asked.steps} steps in turns"
     )
     print(f"- a trial is {asked.epochs} epochs; images and trials are those of all members together\n")
-    print("| model | members | alone [images/s] | as one [images/s] | alone [trials/h] | as one [trials/h] | ratio |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    others = [f"{asked.processes} processes, as they are", f"{asked.processes} processes, replayed"]
+    sides = ["one after the other", "as one", *(others if asked.processes else [])]
+    print(
+        "| model | members | " + " | ".join(f"{side} [{unit}]" for unit in ("images/s", "trials/h") for side in sides)
+    )
+    print(f"|{'---|' * (2 + 2 * len(sides))}", flush=True)
+    processes = Processes(asked.processes) if asked.processes else None
     for model in (model for model in MODELS if name_of(model) in asked.models):
+        beside = [processes.images_a_second(model, asked, replayed=r) for r in (False, True)] if processes else []
         for count in asked.members:
             timed = pairs(data, model, count, asked)
             seen = count * asked.steps * asked.batch_size
-            rates = [[seen / side for side in sides] for sides in zip(*timed, strict=True)]
+            rates = [[seen / side for side in sides] for sides in zip(*timed, strict=True)] + beside
             hourly = [[rate * 3600 / (asked.epochs * len(data.train)) for rate in side] for side in rates]
-            print(
-                f"| {name_of(model)} | {count} | {spread(rates[0], 0)} | {spread(rates[1], 0)} | "
-                f"{spread(hourly[0], 0)} | {spread(hourly[1], 0)} | {spread([a / b for a, b in timed])} |",
-                flush=True,
-            )
+            cells = [spread(side, 0) for side in (*rates, *hourly)]
+            print(f"| {name_of(model)} | {count} | {' | '.join(cells)} |", flush=True)
+    if processes:
+        processes.close()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from genray.data.spec import DataSpec
 from genray.errors import UserError
@@ -76,7 +78,21 @@ def packed(state: dict[str, Any], spec: DataSpec) -> bytes:
 
 
 def _write(file: BinaryIO, state: dict[str, Any], spec: DataSpec) -> None:
-    torch.save({"format": FORMAT, "spec": asdict(spec), **state}, file)
+    torch.save({"format": FORMAT, "spec": asdict(spec), **_alone(state)}, file)
+
+
+def _alone(state: dict[str, Any]) -> dict[str, Any]:
+    """With copies of tensors that are parts of larger ones, which would be saved whole: members of a pack are."""
+    copies: dict[object, Tensor] = {}  # one of each, though it may be in several places of the state
+
+    def alone(value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.untyped_storage().nbytes() == value.nbytes:
+            return value
+        key = value.data_ptr(), value.dtype, value.shape, value.stride()
+        return copies.setdefault(key, value.detach().clone())
+
+    found: dict[str, Any] = tree_map(alone, state)
+    return found
 
 
 def unpacked(content: bytes, device: torch.device | str = "cpu") -> dict[str, Any]:

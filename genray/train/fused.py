@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,11 +19,18 @@ from genray.train.trainer import Trainer
 
 
 class Given(NamedTuple):
-    """What a loss reads besides parameters and buffers, each with a first dimension of R."""
+    """What a loss reads besides parameters, each with a first dimension of R."""
 
+    buffers: dict[str, Tensor]
     batch: Batch
     draws: list[Tensor]
     numbers: Tensor  # (R, K)
+
+
+class Differentiated(NamedTuple):
+    losses: Tensor  # (R, T)
+    gradients: list[Tensor]  # (R, n), of each network that moves
+    names: list[str]  # of T
 
 
 class _Called(nn.Module):
@@ -38,41 +45,35 @@ class _Called(nn.Module):
 
 
 def differentiate(
-    trainers: Sequence[Trainer],
-    runners: Sequence[PhaseRunner],
+    trainer: Trainer,
+    runner: PhaseRunner,
+    networks: Mapping[str, Tensor],
     given: Given,
     listed: Sequence[Draw],
     places: Sequence[Place],
-) -> tuple[Tensor, list[Tensor]]:
-    """Loss and terms (R, T), and gradients (R, n) of the networks that the phase moves. `runners` are the trainers' of
-    one phase, whose loss draws what is `listed` and has numbers of its own in K `places`.
+) -> Differentiated:
+    """Of the loss of a phase, `runner`'s, which draws what is `listed` and has numbers of its own in K `places`, with
+    parameters (R, n) of all `networks`.
 
-    The first trainer's model stands for all: nothing but tensors and these numbers may differ between them.
+    The model of one trainer stands for all: nothing but tensors and these numbers may differ between them.
     """
-    trainer, runner = trainers[0], runners[0]
     model, called = trainer.model, _Called(trainer.model, runner.phase.loss)
-    vectors = {name: torch.stack([t.networks[name].vector.detach() for t in trainers]) for name in trainer.networks}
-    moved = {name: vectors.pop(name) for name in list(vectors) if name in runner.phase.updates}
-    held = [dict(t.model.named_buffers()) for t in trainers]
-    buffers = {f"model.{name}": torch.stack([buffer[name] for buffer in held]) for name in held[0]}
+    moved = {name: vector for name, vector in networks.items() if name in runner.phase.updates}
+    frozen = {name: vector for name, vector in networks.items() if name not in moved}
     names: list[str] = []
 
-    def loss_of(
-        moved: dict[str, Tensor], frozen: dict[str, Tensor], buffers: dict[str, Tensor], given: Given
-    ) -> tuple[Tensor, Tensor]:
+    def loss_of(moved: dict[str, Tensor], frozen: dict[str, Tensor], given: Given) -> tuple[Tensor, Tensor]:
         parameters = {
             f"model.{network}.{name}": part
             for network, vector in (moved | frozen).items()
             for name, part in trainer.networks[network].parts(vector).items()
         }
+        buffers = {f"model.{name}": buffer for name, buffer in given.buffers.items()}
         noise = Handed(listed, given.draws, trainer.distributed.device)
         with replaced(model, places, given.numbers):
             loss: Loss = torch.func.functional_call(called, parameters | buffers, (given.batch, noise))
         names[:] = names_of(loss)
         return loss.total, values_of(loss)
 
-    of_each = torch.func.vmap(torch.func.grad(loss_of, has_aux=True))
-    gradients, losses = of_each(moved, vectors, buffers, given)
-    for each in runners:
-        each.names = list(names)
-    return losses, [gradients[name] for name in moved]
+    gradients, losses = torch.func.vmap(torch.func.grad(loss_of, has_aux=True))(moved, frozen, given)
+    return Differentiated(losses, list(gradients.values()), names)

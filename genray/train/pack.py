@@ -7,6 +7,7 @@ and rows, and its results are those of its run alone but for the last digits of 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
@@ -18,14 +19,15 @@ from genray.data.batches import Batches
 from genray.errors import UserError
 from genray.models.base import Batch, GenerativeModel
 from genray.nn.noise import Noise
+from genray.train.adamw import step_all
 from genray.train.alike import why_apart
 from genray.train.draws import Draw
 from genray.train.ema import update_all
 from genray.train.fused import Given, differentiate
 from genray.train.graphs import Replays, capture_on
-from genray.train.member import Member, Vacancy
+from genray.train.member import Member, stacked
 from genray.train.numbers import Place, numbers_of, tensor_of
-from genray.train.stacking import drawn, learn, stacked
+from genray.train.stacking import drawn, learn, rows
 from genray.train.steps import autocast
 from genray.train.trainer import Trainer
 
@@ -33,16 +35,15 @@ from genray.train.trainer import Trainer
 
 
 class Kind(NamedTuple):
-    """A step of these members and phases, in which losses take this branch."""
+    """A step of these phases, in which losses take this branch."""
 
-    places: tuple[int, ...]
     due: tuple[int, ...]
     branch: Hashable
 
 
 class Pack:
     """Members in places. One that ends leaves, and another may take its place, beginning at a step of its own. On CUDA
-    steps are captured as those of a run alone are; a place that is taken again needs no new capture.
+    steps are captured as those of a run alone are; a place that is taken before the next step needs no new capture.
     """
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
@@ -54,10 +55,11 @@ class Pack:
         self._whose, self._device = type(first.model).__module__, first.distributed.device
         self._replays = Replays(capture_on(first.distributed) if self._source else None, self._whose)
         self._draws: dict[tuple[int, Hashable], list[Draw]] = {}  # of each phase in each branch
-        self._index: dict[tuple[int, ...], Tensor] = {}  # (RB,) images of the batches of members in these places
+        self._names: dict[tuple[int, Hashable], list[str]] = {}  # of losses and terms, likewise
+        self._index = torch.empty(0, dtype=torch.int64, device=self._device)  # (RB,) images of the members' batches
+        self._clip: list[bool] = []  # whether any member looks at its gradient's norm, in each phase
         self._seconds = 0.0  # of one member
         self._members: list[Member | None] = [None] * len(trainers)
-        self._vacant: dict[int, Vacancy] = {}
         self._seat(dict(enumerate(trainers)))
 
     @property
@@ -71,14 +73,17 @@ class Pack:
 
     def train_step(self, steps: Sequence[int]) -> None:
         """One step of each member that is here, whose number it is told."""
-        started, places = time.perf_counter(), [place for place, member in enumerate(self._members) if member]
+        started = time.perf_counter()
+        if None in self._members:
+            self._arrange(self._here)
         trainers = self.trainers
         drawn_s = sum(trainer.begin_step(step) for trainer, step in zip(trainers, steps, strict=True))
-        kind = Kind(tuple(places), _due(trainers, steps), _branch(trainers))
+        kind = Kind(_due(trainers, steps), _branch(trainers))
         if unknown := [phase for phase in kind.due if (phase, kind.branch) not in self._draws]:
             self._draws |= self._learn(trainers, steps, unknown, self._differing)
         for phase, values in zip(kind.due, self._take(kind, steps), strict=True):
             for trainer, step, own in zip(trainers, steps, values, strict=True):
+                trainer.phases[phase].names = self._names[phase, kind.branch]
                 trainer.phases[phase].note(step, own)
         update_all([trainer.ema for trainer in trainers], [step + 1 for step in steps])
         if self._device.type == "cuda" and any(map(Trainer.ends_epoch, trainers, steps)):
@@ -89,42 +94,37 @@ class Pack:
 
     def _take(self, kind: Kind, steps: Sequence[int]) -> list[Tensor]:
         """Loss and terms (R, T) of each phase that is due."""
-        here = self._at(kind.places)
-        for member, step in zip(here, steps, strict=True):
-            member.tell(step, kind.due)
+        for member, step, generators in zip(self._here, steps, self._generators, strict=True):
+            member.tell(step, {phase: generators[phase] for phase in kind.due})
         if self._source is not None:
-            index = torch.cat([member.index for member in here])
-            self._index.setdefault(kind.places, torch.empty_like(index)).copy_(index)
-        generators = [member.generators[phase] for member in here for phase in kind.due]
+            index = torch.cat([member.index for member in self._here])
+            self._index = self._index.copy_(index) if index.shape == self._index.shape else index
+        generators = [of_member[phase] for of_member in self._generators for phase in kind.due]
         replay = self._replays.of(kind, lambda: self._update(kind), generators)
         return self._update(kind) if replay is None else [values.clone() for values in replay()]
 
     def _update(self, kind: Kind) -> list[Tensor]:
-        here = self._at(kind.places)
-        trainers, losses = [member.trainer for member in here], []
-        batch = self._batch(kind.places)
-        numbers = torch.stack([member.numbers for member in here])
+        held, first, batch, losses = self._held, self._here[0].trainer, self._batch(), []
         for phase in kind.due:
-            listed = self._draws[phase, kind.branch]
-            runners = [trainer.phases[phase] for trainer in trainers]
-            noises = [Noise.drawn_by(member.generators[phase]) for member in here]
-            given = Given(batch, drawn(listed, noises), numbers)
-            with autocast(trainers[0].experiment, self._device):
-                values, gradients = differentiate(trainers, runners, given, listed, self._differing)
+            runner, listed = first.phases[phase], self._draws[phase, kind.branch]
+            draws = drawn(listed, [Noise.drawn_by(generators[phase]) for generators in self._generators])
+            given = Given(held.buffers, batch, draws, held.numbers)
+            with autocast(first.experiment, self._device):
+                values, gradients, names = differentiate(first, runner, held.networks, given, listed, self._differing)
             losses.append(values)
-            for runner, *own in zip(runners, *gradients, strict=True):
-                runner.step_along(own)
+            self._names[phase, kind.branch] = names
+            moved = [vector for name, vector in held.networks.items() if name in runner.phase.updates]
+            step_all(
+                moved, gradients, held.moments[phase], held.rates[phase], held.constants[phase], clip=self._clip[phase]
+            )
         return losses
 
-    def _batch(self, places: tuple[int, ...]) -> Batch:
+    def _batch(self) -> Batch:
         """(R, B, ...)"""
         if self._source is None:
-            return stacked([member.batch for member in self._at(places)])
-        batch = self._source.take(self._index[places])
-        return {key: value.view(len(places), -1, *value.shape[1:]) for key, value in batch.items()}
-
-    def _at(self, places: Sequence[int]) -> list[Member]:
-        return [member for place in places if (member := self._members[place]) is not None]
+            return rows([member.batch for member in self._here])
+        batch = self._source.take(self._index)
+        return {key: value.view(len(self._here), -1, *value.shape[1:]) for key, value in batch.items()}
 
     def _learn(
         self, trainers: Sequence[Trainer], steps: Sequence[int], phases: Iterable[int], differing: Sequence[Place]
@@ -138,17 +138,16 @@ class Pack:
         """The trainer goes on alone, or not at all; its place may be taken."""
         for place, member in enumerate(self._members):
             if member is not None and member.trainer is trainer:
-                self._vacant[place], self._members[place] = Vacancy(member, member.leave()), None
+                member.move([row.clone() for row in self._rows(place)])
+                self._members[place] = None
         trainer.clock_by(time.perf_counter)
 
     def take_in(self, trainer: Trainer) -> None:
-        """Into the first place that is vacant. Raises UserError as the constructor does, and for a model that grows,
-        whose members begin together."""
-        if not self._vacant:
-            raise ValueError("a pack takes in a member where another one has left, and none has; call leave first")
+        """Into the first place that is vacant, or a new one. Raises UserError as the constructor does, and for a model
+        that grows, whose members begin together."""
         if type(trainer.model).begins_anew is not GenerativeModel.begins_anew:
             raise UserError(f"a pack of {self._whose}, which grows, takes in no members; train the run apart")
-        self._seat({min(self._vacant): trainer})
+        self._seat({[*self._members, None].index(None): trainer})
 
     def _seat(self, newcomers: dict[int, Trainer]) -> None:
         """Raises UserError, and leaves all as it was, where they cannot be one with those that are here."""
@@ -163,18 +162,42 @@ class Pack:
         differing = sorted(other.union(self._differing))
         phases, steps = range(len(trainers[0].phases)), [trainer.step for trainer in trainers]
         self._draws = self._learn(trainers, steps, phases, differing)
-        if differs_anew := differing != self._differing:
-            self._differing = differing
-            self._replays.forget()
+        fits = bool(self._here) and differing == self._differing and max(newcomers) < len(self._members)
+        self._differing = differing
+        new = {p: Member(t, tensor_of(numbers_of(t.model), differing, self._device)) for p, t in newcomers.items()}
+        if fits:
+            for place, member in new.items():
+                self._put(member, place)
+        else:
             for member in self._here:
                 member.numbers = tensor_of(numbers_of(member.trainer.model), differing, self._device)
-        for place, trainer in newcomers.items():
-            member = Member(trainer, tensor_of(numbers_of(trainer.model), differing, self._device))
-            vacancy = self._vacant.pop(place, None)
-            if vacancy is not None and not differs_anew and not member.take_over(vacancy):
-                self._replays.forget()
-            self._members[place] = member
+            places = dict(enumerate(self._members)) | new
+            self._arrange([member for _, member in sorted(places.items()) if member is not None])
+        for trainer in newcomers.values():
             trainer.clock_by(lambda: self._seconds)
+        clip = [any(math.isfinite(t.phases[phase].constants().clip_norm) for t in trainers) for phase in phases]
+        if clip != self._clip:
+            self._clip = clip
+            self._replays.forget()
+
+    def _arrange(self, members: Sequence[Member]) -> None:
+        """These alone are here from now on, in rows of new tensors."""
+        self._members = list(members)
+        self._generators = [[torch.Generator(self._device) for _ in member.constants] for member in members]
+        self._held = stacked([member.held() for member in members])
+        for place, member in enumerate(members):
+            member.move(self._rows(place))
+        self._replays.forget()
+
+    def _put(self, member: Member, place: int) -> None:
+        """Where the one was that has left: what was captured serves it."""
+        for row, tensor in zip(rows := self._rows(place), member.held().tensors(), strict=True):
+            row.copy_(tensor.detach())
+        member.move(rows)
+        self._members[place] = member
+
+    def _rows(self, place: int) -> list[Tensor]:
+        return [tensor[place] for tensor in self._held.tensors()]
 
     def _refuse_unlike(self, trainers: Sequence[Trainer]) -> None:
         reason = why_apart([trainer.experiment for trainer in trainers])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from genray.config import Experiment
 from genray.errors import Fault
 from genray.models.base import Loss, Phase
 from genray.runs import Row
+from genray.train.adamw import Constants, Moments, no_moments
 from genray.train.distributed import Distributed
 from genray.train.flat import FlatModule
 
@@ -32,12 +33,14 @@ class PhaseRunner:
         on_cuda = device.type == "cuda"  # where a step is replayed: its rate and count of steps lie on the device
         self.optimizer = torch.optim.AdamW(
             vectors,
-            torch.tensor(config.learning_rate, device=device) if on_cuda else config.learning_rate,
+            torch.tensor(config.learning_rate, dtype=torch.float32 if on_cuda else torch.float64, device=device),
             config.betas,
             weight_decay=config.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
+            fused=True,
             capturable=on_cuda,
         )
+        for vector in vectors:
+            self.optimizer.state[vector] = no_moments(vector)
         self.names: list[str] = []
         self._losses: list[tuple[int, Tensor]] = []
 
@@ -45,7 +48,7 @@ class PhaseRunner:
         """A step along the gradient, averaged over ranks. Returns the loss and its terms, in one vector."""
         losses = self.differentiate(loss_of)
         distributed.average([network.gradient for network in self.moved])
-        self.step()
+        self._step()
         return losses
 
     def differentiate(self, loss_of: Callable[[], Loss]) -> Tensor:
@@ -63,13 +66,7 @@ class PhaseRunner:
         self.names = names_of(loss)
         return values_of(loss)
 
-    def step_along(self, gradients: Sequence[Tensor]) -> None:
-        """One gradient (n,) for each network that moves."""
-        for network, gradient in zip(self.moved, gradients, strict=True):
-            network.vector.grad = gradient
-        self.step()
-
-    def step(self) -> None:
+    def _step(self) -> None:
         """Along the gradient that the networks hold."""
         if self._clip_norm is not None:
             torch.nn.utils.clip_grad_norm_([network.vector for network in self.moved], self._clip_norm)
@@ -80,9 +77,7 @@ class PhaseRunner:
         self._losses.append((step, losses))
 
     def scale_learning_rate(self, factor: float) -> None:
-        for group in self.optimizer.param_groups:
-            rate = self._learning_rate * factor
-            group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+        self.rate.fill_(self._learning_rate * factor)
 
     def forget(self) -> None:
         """The optimizer as it was before its first step; in the same place, which a captured step reads."""
@@ -94,24 +89,25 @@ class PhaseRunner:
         """Moments as the optimizer's `state_dict` gave them, on this device or another."""
         mine = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict(state | {"param_groups": mine})
+        for network in self.moved:  # older states lack what had not moved yet
+            self.optimizer.state.setdefault(network.vector, no_moments(network.vector))
 
-    def tensors(self) -> list[Tensor]:
-        """What a captured step reads and writes of the optimizer."""
-        rates = [group["lr"] for group in self.optimizer.param_groups if isinstance(group["lr"], Tensor)]
-        states = [self.optimizer.state.get(network.vector, {}) for network in self.moved]
-        return rates + [state[key] for state in states for key in sorted(state)]
+    @property
+    def rate(self) -> Tensor:
+        """The learning rate (), which is written in its place."""
+        rate: Tensor = self.optimizer.param_groups[0]["lr"]
+        return rate
 
-    def constants(self) -> Hashable:
-        """What a captured step keeps of the optimizer, and does not read."""
+    def moments(self) -> list[Moments]:
+        """Of each network that moves."""
+        return [Moments(**self.optimizer.state[network.vector]) for network in self.moved]
+
+    def constants(self) -> Constants:
+        """What is the same at every step."""
         [group] = self.optimizer.param_groups
-        return self._clip_norm, group["betas"], group["weight_decay"], group["eps"]
-
-    def begin_like(self, other: PhaseRunner) -> None:
-        """Before its first step: with moments of 0 in as many tensors as the other one's optimizer has by now."""
-        for mine, theirs in zip(self.moved, other.moved, strict=True):
-            state = other.optimizer.state.get(theirs.vector, {})
-            if mine.vector not in self.optimizer.state and state:
-                self.optimizer.state[mine.vector] = {key: torch.zeros_like(value) for key, value in state.items()}
+        clip_norm = math.inf if self._clip_norm is None else self._clip_norm
+        beta1, beta2 = group["betas"]
+        return Constants(beta1, beta2, group["weight_decay"], group["eps"], clip_norm)
 
     def end_epoch(self, distributed: Distributed) -> Row:
         """Means of the loss and its terms over the epoch. The one place that waits for the device: a loss that was

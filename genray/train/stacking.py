@@ -4,7 +4,7 @@ step, by the losses and gradients of each member alone."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -42,12 +42,14 @@ def learn(
     listed = alone[0][0]
     if any(draws != listed for draws, _, _ in alone):
         raise _refusal(whose, "members draw other noise")
-    runners = [trainer.phases[phase] for trainer in trainers]
+    first, runners = trainers[0], [trainer.phases[phase] for trainer in trainers]
     noises = [_noise(*of_step) for of_step in zip(trainers, steps, runners, strict=True)]
-    given = Given(stacked(batches), drawn(listed, noises), numbers)
+    networks = rows([{name: network.vector for name, network in t.networks.items()} for t in trainers])
+    buffers = rows([dict(t.model.named_buffers()) for t in trainers])
+    given = Given(buffers, rows(batches), drawn(listed, noises), numbers)
     try:
-        with autocast(trainers[0].experiment, trainers[0].distributed.device):
-            losses, gradients = differentiate(trainers, runners, given, listed, places)
+        with autocast(first.experiment, first.distributed.device):
+            losses, gradients, _ = differentiate(first, runners[0], networks, given, listed, places)
     except (RuntimeError, TypeError) as error:
         raise _refusal(whose, str(error).strip().partition("\n")[0]) from error
     tolerance = TOLERANCE[trainers[0].experiment.precision]
@@ -58,9 +60,9 @@ def learn(
     return listed
 
 
-def stacked(batches: Sequence[Batch]) -> Batch:
-    """(R, B, ...)"""
-    return {key: torch.stack([batch[key] for batch in batches]) for key in batches[0]}
+def rows(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Each tensor (...) of theirs as one, (R, ...)."""
+    return {key: torch.stack([tensors[key].detach() for tensors in members]) for key in members[0]}
 
 
 def drawn(listed: Sequence[Draw], noises: Sequence[Noise]) -> list[Tensor]:

@@ -92,11 +92,11 @@ def test_a_newcomer_begins_at_its_own_first_step_in_the_place_of_one_that_left(
     expected = [alone(trainer) for trainer in vaes(digits, 4)]
     *found, newcomer = vaes(digits, 4)
     packed = together(found, range(20))
-    places = [tensor.data_ptr() for tensor in packed._members[1].tensors()]
+    places = [tensor.data_ptr() for tensor in packed._members[1].held().tensors()]
     packed.leave(found[1])
     held = [w.clone() for w in weights(found[1])]
     packed.take_in(newcomer)
-    assert [tensor.data_ptr() for tensor in packed._members[1].tensors()] == places
+    assert [tensor.data_ptr() for tensor in packed._members[1].held().tensors()] == places
     for step in range(20, NUM_STEPS):
         packed.train_step([step, step - 20, step])
     assert recorder.recorded == 1
@@ -109,9 +109,17 @@ def test_a_newcomer_begins_at_its_own_first_step_in_the_place_of_one_that_left(
 
 
 @pytest.mark.usefixtures("exact")
-@pytest.mark.parametrize("changes", [{"model.dropout": 0.4}, {"optimizer.betas": [0.5, 0.9]}], ids=str)
-def test_a_newcomer_with_numbers_that_a_captured_step_holds_is_captured_anew(
-    changes: Changes, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("changes", "recorded"),
+    [
+        ({"model.dropout": 0.4}, 2),
+        ({"optimizer.betas": [0.5, 0.9], "optimizer.learning_rate": 1e-2, "optimizer.weight_decay": 0.1}, 1),
+        ({"optimizer.clip_norm": None}, 1),
+    ],
+    ids=str,
+)
+def test_a_newcomer_is_captured_anew_where_it_has_numbers_of_its_own_that_a_captured_step_holds(
+    changes: Changes, recorded: int, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder()
     monkeypatch.setattr(pack, "capture_on", lambda place: recorder.capture)
@@ -122,7 +130,7 @@ def test_a_newcomer_with_numbers_that_a_captured_step_holds_is_captured_anew(
     packed.take_in(newcomer)
     for step in range(10):
         packed.train_step([step, step + 10, step + 10])
-    assert recorder.recorded == 2
+    assert recorder.recorded == recorded
     assert_same(newcomer, expected)
 
 
@@ -176,11 +184,27 @@ def test_phases_take_their_turns_together(digits: Dataset) -> None:
     assert packed.trainers == [trainers[2], trainers[1]]
 
 
+@pytest.mark.usefixtures("exact")
+def test_newcomers_are_taken_in_where_no_place_is_vacant_or_all_are(digits: Dataset) -> None:
+    expected = [alone(trainer, range(10)) for trainer in vaes(digits, 4)]
+    found = vaes(digits, 4)
+    packed = together(found[:2], range(5))
+    packed.take_in(found[2])
+    for step in range(5):
+        packed.train_step([step + 5, step + 5, step])
+    for trainer in found[:3]:
+        packed.leave(trainer)
+    packed.take_in(found[3])
+    for step in range(10):
+        packed.train_step([step])
+    alone(found[2], range(5, 10))
+    for a, b in zip(found, expected, strict=True):
+        assert_same(a, b)
+
+
 def test_a_pack_of_a_growing_model_takes_in_no_newcomer(digits: Dataset) -> None:
     trainers = [member(digits, {"name": "progan", "hidden": 8}, seed=seed) for seed in range(3)]
     packed = Pack(trainers[:2])
-    with pytest.raises(ValueError, match="call leave first"):
-        packed.take_in(trainers[2])
     packed.leave(trainers[0])
     with pytest.raises(UserError, match="progan, which grows, takes in no members"):
         packed.take_in(trainers[2])
