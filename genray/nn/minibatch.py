@@ -28,7 +28,9 @@ class MinibatchDiscrimination(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         matrices = torch.tensordot(features, self.tensor, dims=1).transpose(0, 1)  # (K, B, P)
-        closeness = (-torch.cdist(matrices, matrices, p=1.0)).exp().mean(2)  # (K, B)
+        # not torch.cdist, whose gradient is not differentiable in every version: penalties on gradients need it
+        distances = (matrices[:, :, None] - matrices[:, None]).abs().sum(3)  # (K, B, B)
+        closeness = (-distances).exp().mean(2)  # (K, B)
         return torch.cat([features, closeness.t()], dim=1)
 
 
