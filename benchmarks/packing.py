@@ -142,9 +142,8 @@ def main() -> None:
     print(f"- a trial is {asked.epochs} epochs; images and trials are those of all members together\n")
     others = [f"{asked.processes} processes, as they are", f"{asked.processes} processes, replayed"]
     sides = ["one after the other", "as one", *(others if asked.processes else [])]
-    print(
-        "| model | members | " + " | ".join(f"{side} [{unit}]" for unit in ("images/s", "trials/h") for side in sides)
-    )
+    titles = [f"{side} [{unit}]" for unit in ("images/s", "trials/h") for side in sides]
+    print(f"| model | members | {' | '.join(titles)} |")
     print(f"|{'---|' * (2 + 2 * len(sides))}", flush=True)
     processes = Processes(asked.processes) if asked.processes else None
     for model in (model for model in MODELS if name_of(model) in asked.models):
