@@ -37,8 +37,8 @@ REAL = "training images"
 NUM_SAMPLES = 10_000
 LATENT = 8
 NUM_SHOWN = 10  # samples of each model
-# units that the models' own rates suit: rates fall as 1 / units, as Adam's ought to (Yang et al. 2022). Of 1,000 units at
-# its own rates the AAE diverged
+# units that the models' own rates suit: rates fall as 1 / units, as Adam's ought to (Yang et al. 2022). Of 1,000 units
+# at its own rates the AAE diverged
 RATES_FOR = 256
 MODELS: dict[str, dict[str, Any]] = {
     "GAN": {"name": "gan", "latent": 100},
