@@ -100,3 +100,4 @@ class Finalists(Strict):
     """The best configuration of each model, trained again with fresh seeds and scored on the test split."""
 
     seeds: PositiveInt = 5
+    pack: Literal["auto"] | PositiveInt = "auto"  # seeds that train as one; auto: all on a GPU, one on CPUs
