@@ -26,12 +26,16 @@ _log = logging.getLogger(__name__)
 def do_all(
     tasks: Sequence[Task], shared: Shared, final: Callable[[], Final], report: Report, end: End, at: Distributed
 ) -> None:
-    """Trains, and scores finalists on the test split. Calls `end` for each run, as soon as it has ended."""
+    """Trains, and scores finalists on the test split. Calls `end` for each run, as soon as it has ended; for the last
+    one when this process is free for the next job."""
     left = {task.run: task for task in tasks}
+    untold: list[tuple[str, How]] = []
 
     def ended(run: str, how: How) -> None:
         del left[run]
-        end(run, how)
+        untold.append((run, how))
+        if left:
+            end(*untold.pop())
 
     if len(tasks) > 1 and (reason := _as_one(tasks, shared, final, report, ended, at)):
         _log.info("%s are done one after the other: %s", ", ".join(left), reason)
@@ -43,6 +47,7 @@ def do_all(
         except (Fault, UserError) as error:
             how = error
         ended(task.run, how)
+    end(*untold.pop())
 
 
 def _as_one(

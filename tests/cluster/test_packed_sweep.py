@@ -1,6 +1,9 @@
 """Finalists that train as one, over a real Ray on this machine."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from genray.cluster import environment
 from genray.cluster.sweep import sweep
@@ -88,3 +92,27 @@ def test_a_process_that_dies_hands_back_all_its_runs(tmp_path: Path) -> None:
         assert [row["epoch"] for row in run.history] == list(range(epochs + 1))
         assert run.result is not None
         assert run.result["test_reads"] == 1
+
+
+def test_ctrl_c_in_the_middle_and_what_has_ended_is_not_done_again(tmp_path: Path) -> None:
+    out, space = tmp_path / "out", tmp_path / "space.yaml"
+    tree = TREE | {"experiment": TREE["experiment"] | {"epochs": 40, "evaluate_every": 4}}
+    space.write_text(yaml.safe_dump(tree))
+    command = [sys.executable, "-m", "genray", "sweep", str(space), "--out", str(out)]
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: all(has_rows(out / "vae" / f"finalist_{k}", 8) for k in range(3)))
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=60) == 130
+    assert not list(out.glob("vae/finalist_*/result.json"))
+
+    sweep(Sweep.parse(tree), out=out, resume=True)
+    for run in finalists(out):
+        assert [row["epoch"] for row in run.history] == list(range(41))
+    results = [run.result_path for run in finalists(out)]
+    before = [path.read_text() for path in results]
+    written = results[2].stat().st_mtime_ns
+    for path in results[:2]:
+        path.unlink()
+    sweep(Sweep.parse(tree), out=out, resume=True)
+    assert [json.loads(path.read_text())["metrics"] for path in results] == [json.loads(t)["metrics"] for t in before]
+    assert results[2].stat().st_mtime_ns == written

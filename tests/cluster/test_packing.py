@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from genray.cluster import packing
 from genray.cluster.packing import do_all
-from genray.cluster.place import SameFolder, Workspace
+from genray.cluster.place import Elsewhere, SameFolder, Workspace
 from genray.cluster.work import Final, Shared, Task, do
 from genray.config import Experiment
 from genray.data.spec import Dataset
@@ -19,6 +20,7 @@ from genray.metrics.evaluate import Judge, make_judge
 from genray.metrics.features import extractor_for
 from genray.models.vae import Model
 from genray.runs import Row, open_run
+from genray.storage import Claim, Disk, Superseded
 from genray.train.distributed import Distributed
 
 HERE = Distributed.single()
@@ -76,6 +78,24 @@ def test_runs_that_can_be_one_go_side_by_side_and_score_as_alone(
         alone.alone(alone.task(seed))
         assert packed.metrics(seed) == pytest.approx(alone.metrics(seed), rel=1e-3)
         assert ended[f"vae/{seed}"] == open_run(packed.out / "vae" / str(seed)).history[-1]
+
+
+def test_the_last_end_is_told_when_nothing_of_the_job_is_watched_any_more(
+    tmp_path: Path, digits: Dataset, judges: list[Judge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process has one watch: what ends late would take that of the next job along."""
+    played = Played(tmp_path, digits, judges)
+
+    @contextmanager
+    def watched(report: packing.Report, timeout_s: float | None) -> Iterator[packing.Report]:
+        yield report
+        played.told.append(("watch", timeout_s))
+
+    monkeypatch.setattr(packing, "watched", watched)
+    played.shared = replace(played.shared, timeout_s=100.0)
+    played.do_all(played.task(1), played.task(2))
+    assert [run for run, how in played.told if not isinstance(how, int)] == ["vae/1", "watch", "vae/2"]
+    assert ("watch", 200.0) in played.told
 
 
 def test_one_whose_loss_is_not_finite_is_told_at_once_and_the_others_go_on(
@@ -139,3 +159,38 @@ def test_what_a_storage_does_not_take_ends_the_job_and_no_run(
     with pytest.raises(OSError, match="no such host"):
         played.do_all(played.task(1), played.task(2))
     assert played.told == [("vae/1", 1)]
+
+
+def test_files_of_each_are_kept_before_its_end_is_told(
+    tmp_path: Path, digits: Dataset, judges: list[Judge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENRAY_SCRATCH", str(tmp_path))
+    played = Played(tmp_path / "kept", digits, judges)
+    played.shared = Shared(Elsewhere(Disk(tmp_path), "kept"), digits.training_data, judges[0])
+    kept: dict[str, int] = {}
+
+    def end(run: str, how: packing.How) -> None:
+        kept[run] = len(open_run(played.out / run).history)
+
+    monkeypatch.setattr(played, "end", end)
+    played.do_all(played.task(1), played.task(2, optimizer={"learning_rate": 1e30}), played.task(3))
+    assert kept == {"vae/1": 4, "vae/2": 1, "vae/3": 4}, "rows: of the untrained model, and three epochs"
+    assert played.metrics(1) != played.metrics(3)
+    assert not list(tmp_path.glob("genray-*/tmp*")), "nothing is left on the machine's own disk"
+
+
+def test_one_that_was_given_to_another_process_ends_the_job_and_no_run(
+    tmp_path: Path, digits: Dataset, judges: list[Judge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENRAY_SCRATCH", str(tmp_path))
+    played = Played(tmp_path / "kept", digits, judges)
+    played.shared = Shared(Elsewhere(Disk(tmp_path), "kept"), digits.training_data, judges[0])
+
+    def claimed(run: str, row: Row) -> bool:
+        Claim(Disk(tmp_path), "kept/vae/2")
+        return True
+
+    monkeypatch.setattr(played, "report", claimed)
+    with pytest.raises(Superseded):
+        played.do_all(played.task(1), played.task(2))
+    assert played.told == []
