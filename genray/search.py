@@ -96,7 +96,14 @@ def scheduler_or_none(value: object) -> object:
     return {name: options or {} for name, options in named.items()} if named else value
 
 
+def _known_pack(value: object) -> object:
+    if value != "auto" and not (type(value) is int and value >= 1):
+        raise ValueError(f"pack must be auto or a number of seeds >= 1, got {value!r}")
+    return value
+
+
 class Finalists(Strict):
     """The best configuration of each model, trained again with fresh seeds and scored on the test split."""
 
     seeds: PositiveInt = 5
+    pack: Annotated[Literal["auto"] | PositiveInt, BeforeValidator(_known_pack)] = "auto"  # see Sweep.pack_size

@@ -22,6 +22,7 @@ from genray.config import Budget, Experiment, Strict, with_values
 from genray.distributions import Distribution, Value
 from genray.errors import UserError, nearest
 from genray.search import MOST_PERCENT, Asha, Finalists, Median, Objective, Optuna, Scheduler, scheduler_or_none
+from genray.train.alike import why_apart
 
 _NOT_SEARCHED = {  # what all trials of all models must share
     "dataset": "trials would not be compared on the same images",
@@ -203,6 +204,17 @@ class Sweep(Strict):
                     yield self.experiment_of(model, point)
                 except UserError as error:
                     raise ValueError(f"{where} ({model}): {error}") from None
+
+    @property
+    def pack_size(self) -> int:
+        """Finalists of a model that train as one, with the resources of one run. Where `experiment.resources.gpu` is
+        not set, it counts as 0.
+        """
+        first = self.first_experiment(self.models[0])
+        if why_apart([first]) is not None:
+            return 1
+        auto = self.finalists.seeds if first.resources.gpu else 1  # benchmarks/packing.py: on CPUs a pack is slower
+        return auto if self.finalists.pack == "auto" else min(self.finalists.pack, self.finalists.seeds)
 
     def finalist_seeds(self) -> tuple[int, ...]:
         """Fresh: above every seed that the search can use."""

@@ -56,6 +56,8 @@ def test_there_is_one_search_space_a_model_and_the_three_named_ones() -> None:
         ({"trials": None}, "trials is required"),
         ({"trials": 0}, "greater than 0"),
         ({"finalists": {"seeds": 0}}, "greater than 0"),
+        ({"finalists": {"pack": 0}}, "pack must be auto or a number of seeds >= 1, got 0"),
+        ({"finalists": {"pack": "all"}}, "pack must be auto or a number of seeds >= 1, got 'all'"),
         ({"objective": [{"metric": "frechet"}, {"metric": "train_seconds"}], "scheduler": {"asha": {}}}, "none"),
         ({"optuna": {"sampler": "grid"}, "trials": 3}, "trials must be <="),
         ({"name": "../out"}, "pattern"),
@@ -141,6 +143,27 @@ def test_of_a_files_models_some_can_be_chosen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("metric", "mode"), [("frechet", "min"), ("recall", "max"), ("train_seconds", "min")])
 def test_an_objective_is_sought_at_its_good_end(metric: str, mode: str) -> None:
     assert Sweep.parse(TREE | {"objective": {"metric": metric}}).objective[0].mode == mode
+
+
+@pytest.mark.parametrize(
+    ("pack", "experiment", "size"),
+    [
+        ("auto", {}, 1),
+        ("auto", {"resources": {"gpu": 0}}, 1),
+        ("auto", {"resources": {"gpu": 0.5}}, 5),
+        ("auto", {"resources": {"gpu": 1}, "budget": {"images": 10_000}}, 5),
+        ("auto", {"resources": {"gpu": 1}, "budget": {"seconds": 9}}, 1),
+        ("auto", {"resources": {"gpu": 1}, "workers": 2}, 1),
+        (3, {}, 3),
+        (9, {}, 5),
+        (1, {"resources": {"gpu": 1}}, 1),
+        (3, {"budget": {"seconds": 9}}, 1),
+        (3, {"workers": 2}, 1),
+    ],
+)
+def test_how_many_finalists_train_as_one(pack: int | str, experiment: dict[str, Any], size: int) -> None:
+    tree = {"models": ["vae"], "trials": 2, "experiment": experiment, "finalists": {"seeds": 5, "pack": pack}}
+    assert Sweep.parse(tree).pack_size == size
 
 
 def test_finalists_get_seeds_that_no_trial_can_have() -> None:

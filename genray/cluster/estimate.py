@@ -180,8 +180,11 @@ def _total(
     begin_s: float,
     prices: Prices,
 ) -> Total:
-    seeds, resources = space.finalists.seeds, space.first_experiment(space.models[0])
-    queues = [Queue((trial(r),) * space.num_trials, (r.finalist,) * seeds) for r in runs.values()]
+    seeds, size, resources = space.finalists.seeds, space.pack_size, space.first_experiment(space.models[0])
+    packs = [min(size, seeds - first) for first in range(0, seeds, size)]
+    queues = [
+        Queue((trial(r),) * space.num_trials, tuple(seeds * r.finalist for seeds in packs)) for r in runs.values()
+    ]
     hours = sum(sum(queue.trials) + sum(queue.finalists) for queue in queues) / 3600 * resources.workers
     gpu, cpu = hours * (resources.resources.gpu or 0.0), hours * resources.resources.cpu
     return Total((begin_s + wall_seconds(queues, lanes)) / 3600, gpu, cpu, prices.of(gpu, cpu))
@@ -212,6 +215,11 @@ def _lines(
         f"{counted(count, 'trial')} and {counted(len(space.models) * space.finalists.seeds, 'finalist')}, "
         f"{lanes} at once, after {duration(begin_s)} of beginning"
     )
+    if space.pack_size > 1:
+        lines.append(
+            f"{space.pack_size} finalists of a model train as one, on the resources of one run: counted as if they did "
+            f"so one after the other"
+        )
     lines.append(f"every trial to its end: {_words(full)}; never more than {_words(dearest)}")
     if likely is not None:
         share = fmean(resource_of_trials(space)) / space.most_resource

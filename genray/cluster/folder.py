@@ -72,7 +72,8 @@ def _check_place(out: Path, resume: bool) -> None:
 def _check_extension(old: Sweep, new: Sweep, out: Path) -> None:
     """More trials, more models, other lanes; nothing else may differ from what the finished trials were run with."""
     before, after = flatten(_rest(old, old.models)), flatten(_rest(new, old.models))
-    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    keys = (before.keys() | after.keys()) - {"finalists.pack"}  # which changes no result
+    changed = sorted(key for key in keys if before.get(key) != after.get(key))
     if changed:
         raise UserError(
             f"{out} holds a sweep that differs in {', '.join(changed)}; --resume takes more trials and models only, "

@@ -36,7 +36,7 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
         shared = ray.put(Shared(SameFolder(run.path.absolute().parent), data, judge))
         lane = GroupLane(shared, None, experiment, storage)
         try:
-            lane.start(Task(run.path.name, experiment, finalist=False))
+            lane.start([Task(run.path.name, experiment, finalist=False)])
             while (event := lane.next()).kind == "row":
                 if not report(event.row):
                     break

@@ -6,23 +6,22 @@ import contextlib
 import faulthandler
 import sys
 from collections.abc import Callable, Iterator
+from typing import ParamSpec
 
-from genray.runs import Row
-
-Report = Callable[[Row], bool]
+P = ParamSpec("P")
 
 
 @contextlib.contextmanager
-def watched(report: Report, timeout_s: float | None) -> Iterator[Report]:
+def watched(report: Callable[P, bool], timeout_s: float | None) -> Iterator[Callable[P, bool]]:
     """`report`, between whose calls no more than `timeout_s` may pass: else the stacks of all threads go to stderr, and
-    the process exits. The time in which a row is answered does not count."""
+    the process exits. The time in which a row is answered does not count. A process has one such watch at a time."""
     if timeout_s is None:
         yield report
         return
 
-    def heard(row: Row) -> bool:
+    def heard(*args: P.args, **kwargs: P.kwargs) -> bool:
         faulthandler.cancel_dump_traceback_later()
-        go_on = report(row)
+        go_on = report(*args, **kwargs)
         _arm(timeout_s)
         return go_on
 

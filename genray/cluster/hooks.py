@@ -8,7 +8,7 @@ to be done again is handed out again, as a new trial.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,13 @@ class HandOut(_NotSaved, Searcher):  # type: ignore[misc]  # ray has no types
     def __init__(self, conductor: Conductor) -> None:
         super().__init__()
         self._conductor = conductor
-        self.runs: dict[str, str] = {}  # Tune's id of a trial → the run's folder
+        self.runs: dict[str, list[str]] = {}  # Tune's id of a trial → its runs' folders
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if (job := self._conductor.next()) is None:
+        if not (jobs := self._conductor.next()):
             return str(Searcher.FINISHED) if self._conductor.finished else None
-        self.runs[trial_id] = job.run
-        return as_config(job.run, job.experiment, job.finalist)
+        self.runs[trial_id] = [job.run for job in jobs]
+        return as_config(jobs)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         pass
@@ -54,18 +54,19 @@ class HandOut(_NotSaved, Searcher):  # type: ignore[misc]  # ray has no types
 
 
 class Tell(_NotSaved, Stopper):  # type: ignore[misc]
-    def __init__(self, conductor: Conductor, runs: Mapping[str, str]) -> None:
-        self._conductor, self._runs = conductor, runs
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        run, row = self._runs[trial_id], dict(result["row"])
+        """Whether the trial is over. A run is stopped with its trial: those of a pack are finalists, which go on."""
+        run, row = result["run"], dict(result["row"])
         if result["kind"] == "row":
             return not self._conductor.report(run, row)
         if result["kind"] == "done":
             self._conductor.complete(run, row)
         else:
             self._conductor.fail(run, result["reason"])
-        return True
+        return bool(result["done"])
 
     def stop_all(self) -> bool:
         return bool(self._conductor.halted)
@@ -74,13 +75,14 @@ class Tell(_NotSaved, Stopper):  # type: ignore[misc]
 class Watch(_NotSaved, Callback):  # type: ignore[misc]
     """Deaths of processes, and ticks ten times a second."""
 
-    def __init__(self, conductor: Conductor, runs: Mapping[str, str], *ticks: Callable[[], None]) -> None:
+    def __init__(self, conductor: Conductor, runs: Mapping[str, Sequence[str]], *ticks: Callable[[], None]) -> None:
         self._conductor, self._runs, self._ticks = conductor, runs, ticks
         self._started = set[str]()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._started.add(trial.trial_id)
-        self._conductor.heard(self._runs[trial.trial_id])
+        for run in self._runs[trial.trial_id]:
+            self._conductor.heard(run)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         for tick in self._ticks:

@@ -1,4 +1,5 @@
-"""A lane does one run after the other and hands over each row that was evaluated, waiting for leave to go on.
+"""A lane does one job after the other, a run or several that train as one, and hands over each row that was evaluated,
+waiting for leave to go on.
 
 On one device, Ray Train's local mode runs the loop in the lane's own process. On several, it runs in a group of workers
 that is started once and stays warm between runs: starting one takes 10 to 28 s on two cores.
@@ -10,7 +11,8 @@ import asyncio
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal, NamedTuple
@@ -20,6 +22,7 @@ from ray.train import RunConfig, ScalingConfig, get_context
 from ray.train.torch import TorchTrainer
 
 from genray.cluster.deaths import RAISED, cause_of
+from genray.cluster.packing import How, do_all
 from genray.cluster.work import Final, Shared, Task, do
 from genray.config import Experiment
 from genray.endings import of_disk, words
@@ -31,9 +34,11 @@ ALL_FAILED_S = 20.0  # in which every rank must have met a fault that was of the
 
 
 class Event(NamedTuple):
-    """What a lane hands over. After a row it waits; the others end the run, and the last four of them the lane."""
+    """What a lane hands over. After a row it waits; "done" and "failed" end the run that they name, the last four the
+    lane."""
 
     kind: Literal["row", "done", "failed", "died", "machine", "storage", "disk"]
+    run: str = ""
     row: Row = {}  # noqa: RUF012  a tuple's default, which nobody changes
     reason: str = ""
 
@@ -45,31 +50,47 @@ def _could_not_write(error: OSError) -> tuple[Literal["storage", "disk"], str]:
 
 
 class Lane(ABC):
-    """`start`, then `next` until it gives an event that is no row, or `stop`."""
+    """`start`, then `next` until all runs have `ended`, or `stop`."""
 
     _awaits_leave = False
+    _left: frozenset[str] = frozenset()  # runs that have not ended
 
-    @abstractmethod
-    def start(self, task: Task) -> None:
-        """Begins a run."""
+    def start(self, tasks: Sequence[Task]) -> None:
+        """Begins a job."""
+        self._left = frozenset(task.run for task in tasks)
+        self._begin(tasks)
 
     def next(self) -> Event:
-        """Lets the run go on, and waits for its next event."""
+        """Lets the runs go on, and waits for their next event."""
+        return self._next(True)
+
+    def _next(self, go_on: bool) -> Event:
         if self._awaits_leave:
-            self._answer(True)
+            self._answer(go_on)
         event = self._receive()
         self._awaits_leave = event.kind == "row"
+        if event.kind == "done" or event.kind == "failed":
+            self._left -= {event.run}
+        elif event.kind != "row":
+            self._left = frozenset()
         return event
 
+    @property
+    def ended(self) -> bool:
+        return not self._left
+
     def stop(self) -> None:
-        """Ends the run after the row that it has handed over last; nothing where it has ended."""
+        """Ends the run after the row that it has handed over last, and others of its job after their next; nothing
+        where all have ended."""
         if self._awaits_leave:
-            self._awaits_leave = False
-            self._answer(False)
-            self._receive()
+            while self._left:
+                self._next(False)
 
     @abstractmethod
     def close(self) -> None: ...
+
+    @abstractmethod
+    def _begin(self, tasks: Sequence[Task]) -> None: ...
 
     @abstractmethod
     def _answer(self, go_on: bool) -> None: ...
@@ -79,25 +100,23 @@ class Lane(ABC):
 
 
 class LocalLane(Lane):
-    """Runs in this process, one thread a run."""
+    """Runs in this process, one thread a job."""
 
     def __init__(self, shared: Shared, final: Callable[[], Final]) -> None:
         self._shared, self._final = shared, final
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._answers: SimpleQueue[bool] = SimpleQueue()
 
-    def start(self, task: Task) -> None:
-        threading.Thread(target=self._run, args=(task,), daemon=True).start()
+    def _begin(self, tasks: Sequence[Task]) -> None:
+        threading.Thread(target=self._run, args=(tasks,), daemon=True).start()
 
-    def _run(self, task: Task) -> None:
+    def _run(self, tasks: Sequence[Task]) -> None:
         def loop() -> None:
-            at = Distributed.single(pick_device(task.experiment.resources.gpu))
-            self._events.put(Event("done", do(task, self._shared, self._final, self._report, at)))
+            at = Distributed.single(pick_device(tasks[0].experiment.resources.gpu))
+            do_all(tasks, self._shared, self._final, self._report, self._end, at)
 
         try:
             TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()
-        except (Fault, UserError) as error:
-            self._events.put(Event("failed", reason=str(error)))
         except OSError as error:  # a full disk, a storage out of reach: the run may do better on another machine
             kind, reason = _could_not_write(error)
             self._events.put(Event(kind, reason=reason))
@@ -105,9 +124,15 @@ class LocalLane(Lane):
             self._events.put(Event("died", reason=f"{type(error).__name__}: {error}"))
             raise
 
-    def _report(self, row: Row) -> bool:
-        self._events.put(Event("row", row))
+    def _report(self, run: str, row: Row) -> bool:
+        self._events.put(Event("row", run, row))
         return self._answers.get()
+
+    def _end(self, run: str, how: How) -> None:
+        if isinstance(how, Fault | UserError):
+            self._events.put(Event("failed", run, reason=str(how)))
+        else:
+            self._events.put(Event("done", run, how))
 
     def _answer(self, go_on: bool) -> None:
         self._answers.put(go_on)
@@ -137,8 +162,8 @@ class Mailbox:
     async def take(self, rank: int) -> Task | None:
         return await self._tasks[rank].get()
 
-    async def report(self, row: Row) -> bool:
-        self._events.put_nowait(Event("row", row))
+    async def report(self, run: str, row: Row) -> bool:
+        self._events.put_nowait(Event("row", run, row))
         return await self._answers.get()
 
     async def answer(self, go_on: bool) -> None:
@@ -170,16 +195,18 @@ def serve(config: dict[str, Any]) -> None:
         given: Final = ray.get(config["final"])
         return given
 
+    def report(run: str, row: Row) -> bool:
+        return bool(ray.get(mailbox.report.remote(run, row)))
+
     while (task := ray.get(mailbox.take.remote(rank))) is not None:
         at = Distributed(pick_device(task.experiment.resources.gpu), rank, world_size)
         try:
-            row = do(task, shared, final, lambda row: bool(ray.get(mailbox.report.remote(row))), at)
-            event = Event("done", row)
+            event = Event("done", task.run, do(task, shared, final, partial(report, task.run), at))
         except OSError as error:
             kind, reason = _could_not_write(error)
             raise RAISED[kind](reason) from error
         except (Fault, UserError) as error:
-            event = Event("failed", reason=str(error))
+            event = Event("failed", task.run, reason=str(error))
             if not ray.get(mailbox.all_ended.remote(rank)):
                 raise
         else:
@@ -189,7 +216,7 @@ def serve(config: dict[str, Any]) -> None:
 
 
 class GroupLane(Lane):
-    """Runs in a group of worker processes, gloo between them on CPUs and NCCL on GPUs."""
+    """Runs in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. A job is one run."""
 
     def __init__(
         self, shared: ray.ObjectRef, final: ray.ObjectRef | None, experiment: Experiment, storage: Path
@@ -217,7 +244,8 @@ class GroupLane(Lane):
             kind = "died" if cause == "process" or cause == "start" else cause
             ray.get(self._mailbox.emit.remote(Event(kind, reason=reason)))
 
-    def start(self, task: Task) -> None:
+    def _begin(self, tasks: Sequence[Task]) -> None:
+        [task] = tasks
         ray.get(self._mailbox.post.remote(task))
 
     def _answer(self, go_on: bool) -> None:

@@ -57,7 +57,7 @@ def _spent(study: optuna.Study, score: float, every: int, last: int) -> int:
 
 @dataclass(frozen=True)
 class Queue:
-    """One model: seconds of each of its trials, and of its finalists, which wait for all of them."""
+    """One model: seconds of each of its trials, and of its finalists or packs of them, which wait for all trials."""
 
     trials: tuple[float, ...]
     finalists: tuple[float, ...]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from genray import files
-from genray.cluster.conductor import Status
+from genray.cluster.queue import Status
 
 FILE = "progress.json"
 JOB = "GENRAY_JOB"  # the environment variable by which a driver knows that it is a cluster's job

@@ -1,7 +1,8 @@
-"""A Tune trial: one actor that does one run after the other (`reuse_actors`), so that a run costs no process start."""
+"""A Tune trial: one actor that does one job after the other (`reuse_actors`), so that a run costs no process start."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ray import tune
 
 from genray.cluster.deaths import RAISED
 from genray.cluster.lane import GroupLane, Lane, LocalLane
+from genray.cluster.study import Job
 from genray.cluster.work import Final, Task
 from genray.config import Experiment
 from genray.files import parse_yaml, remove_if_empty
@@ -23,19 +25,20 @@ class Given:
 
 
 class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
-    """`config` is one job: {"run", "experiment" as YAML, "finalist"}. Each step is one row, and the last says how it
-    ended: {"kind": "row" | "done" | "failed", "row", "reason"}. A row goes as pairs: of a dict Tune would keep
-    statistics of every number, in the driver and for as long as the sweep lasts."""
+    """`config` is one job: {"runs": [{"run", "experiment" as YAML, "finalist"}, ...]}. Each step is one row of a run,
+    or says how the run ended: {"kind": "row" | "done" | "failed", "run", "row", "reason"}. A row goes as pairs: of a
+    dict Tune would keep statistics of every number, in the driver and for as long as the sweep lasts."""
 
     def setup(self, config: dict[str, Any], given: Given) -> None:
-        task = as_task(config)
+        tasks = as_tasks(config)
+        experiment = tasks[0].experiment
         self._lane: Lane
-        if task.experiment.workers == 1:
+        if experiment.workers == 1:
             self._lane = LocalLane(ray.get(given.shared), lambda: _fetch(given.final))
         else:
             storage = Path(self._storage.storage_fs_path) / "groups"
-            self._lane = GroupLane(given.shared, given.final, task.experiment, storage)
-        self._lane.start(task)
+            self._lane = GroupLane(given.shared, given.final, experiment, storage)
+        self._lane.start(tasks)
         self._folder = Path(self.logdir)
 
     def step(self) -> dict[str, Any]:
@@ -44,27 +47,31 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
             raise RuntimeError(event.reason)  # ends this process; the run is handed out again
         if event.kind == "machine" or event.kind == "storage" or event.kind == "disk":
             raise RAISED[event.kind](event.reason)
-        row = list(event.row.items())
-        return {"kind": event.kind, "row": row, "reason": event.reason, "done": event.kind != "row"}
+        told = {"kind": event.kind, "run": event.run, "row": list(event.row.items()), "reason": event.reason}
+        return told | {"done": self._lane.ended}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._lane.stop()
         remove_if_empty(self._folder)  # Tune has made the next one
         self._folder = Path(self.logdir)
-        self._lane.start(as_task(new_config))
+        self._lane.start(as_tasks(new_config))
         return True
 
     def cleanup(self) -> None:
         self._lane.close()
 
 
-def as_config(run: str, experiment: Experiment, finalist: bool) -> dict[str, Any]:
-    return {"run": run, "experiment": experiment.to_yaml(), "finalist": finalist}
+def as_config(jobs: Sequence[Job]) -> dict[str, Any]:
+    return {
+        "runs": [{"run": job.run, "experiment": job.experiment.to_yaml(), "finalist": job.finalist} for job in jobs]
+    }
 
 
-def as_task(config: dict[str, Any]) -> Task:
-    experiment = Experiment.parse(parse_yaml(config["experiment"], config["run"]))
-    return Task(config["run"], experiment, config["finalist"])
+def as_tasks(config: dict[str, Any]) -> list[Task]:
+    return [
+        Task(each["run"], Experiment.parse(parse_yaml(each["experiment"], each["run"])), each["finalist"])
+        for each in config["runs"]
+    ]
 
 
 def _fetch(final: ray.ObjectRef) -> Final:

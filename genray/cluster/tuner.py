@@ -103,7 +103,7 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(conductor.out / ".ray"),
-            stop=Tell(conductor, hand_out.runs),
+            stop=Tell(conductor),
             callbacks=[Watch(conductor, hand_out.runs, progress.update, waiting.look)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs keep their own
             failure_config=tune.FailureConfig(max_failures=0),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from genray.cluster.conductor import Status
+from genray.cluster.queue import Status
 from genray.cluster.snapshot import Snapshot
 from genray.report.words import duration, number
 

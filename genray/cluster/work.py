@@ -18,7 +18,7 @@ from genray.errors import Fault
 from genray.metrics.evaluate import Judge, evaluate_run
 from genray.runs import Row, Run, create_run
 from genray.train.distributed import Distributed
-from genray.train.loop import train
+from genray.train.loop import Outcome, train
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,16 @@ def do(task: Task, shared: Shared, final: Callable[[], Final], report: Callable[
     ):
         run = open_folder(path, task.experiment, at)
         outcome = train(task.experiment, shared.data, run, judge=shared.judge, report=heard, saved=keep, distributed=at)
-        if task.finalist and at.rank == 0 and not outcome.stopped and run.result is None:
-            given = final()
-            evaluate_run(run, given.judge, given.floor, given.dataset)
+        if at.rank == 0:
+            score(task, run, outcome, final)
     return outcome.row
+
+
+def score(task: Task, run: Run, outcome: Outcome, final: Callable[[], Final]) -> None:
+    """A finalist that went to its end, on the test split, once."""
+    if task.finalist and not outcome.stopped and run.result is None:
+        given = final()
+        evaluate_run(run, given.judge, given.floor, given.dataset)
 
 
 def open_folder(path: Path, experiment: Experiment, at: Distributed) -> Run:

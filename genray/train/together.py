@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,13 @@ from genray.config import Experiment
 from genray.data.spec import TrainingData
 from genray.errors import Fault, UserError
 from genray.runs import Row, Run
+from genray.train.course import Course
 from genray.train.distributed import Distributed
 from genray.train.evaluator import Evaluator
 from genray.train.log import RunLog
 from genray.train.loop import Outcome, course
 from genray.train.pack import Pack
-from genray.train.trainer import resumed
+from genray.train.trainer import Trainer, resumed
 
 if TYPE_CHECKING:
     from genray.metrics.evaluate import Judge
@@ -34,6 +35,7 @@ class Part:
     judge: Judge | None
     report: Callable[[Row], bool]
     saved: Callable[[], None] = lambda: None
+    ended: Callable[[Ended], None] = lambda ended: None  # called once its files are written, while others go on
 
 
 def train_pack(parts: Sequence[Part], data: TrainingData, *, distributed: Distributed) -> list[Ended]:
@@ -47,11 +49,10 @@ def train_pack(parts: Sequence[Part], data: TrainingData, *, distributed: Distri
     pack = Pack(unfinished) if unfinished else None
     ended: dict[int, Ended] = {}
     with ExitStack() as open_logs:
-        courses = []
-        for part, trainer in zip(parts, trainers, strict=True):
-            log = open_logs.enter_context(RunLog(part.run, epoch=trainer.epoch))
-            evaluator = Evaluator(trainer, part.run, log, part.judge, data, part.saved)
-            courses.append(course(trainer, evaluator, part.report))
+        courses = [
+            open_logs.enter_context(closing(_logged(part, trainer, data)))
+            for part, trainer in zip(parts, trainers, strict=True)
+        ]
         while len(ended) < len(parts):
             steps = []
             for number, trainer in enumerate(trainers):
@@ -63,8 +64,17 @@ def train_pack(parts: Sequence[Part], data: TrainingData, *, distributed: Distri
                     ended[number] = end.value
                 except (Fault, UserError) as error:
                     ended[number] = error
-                if number in ended and pack is not None and trainer in pack.trainers:
+                if number not in ended:
+                    continue
+                if pack is not None and trainer in pack.trainers:
                     pack.leave(trainer)
+                parts[number].ended(ended[number])
             if pack is not None and steps:
                 pack.train_step(steps)
     return [ended[number] for number in range(len(parts))]
+
+
+def _logged(part: Part, trainer: Trainer, data: TrainingData) -> Course[Outcome]:
+    with RunLog(part.run, epoch=trainer.epoch) as log:
+        evaluator = Evaluator(trainer, part.run, log, part.judge, data, part.saved)
+        return (yield from course(trainer, evaluator, part.report))

@@ -56,10 +56,11 @@ def play(
         live: list[tuple[Job, int]] = []
         told = 0
         while True:
-            while (job := conductor.next()) is not None:
-                create_run(out / job.run, job.experiment, resume=True)
-                order.append(job.run)
-                live.append((job, 1))
+            while jobs := conductor.next():
+                for job in jobs:
+                    create_run(out / job.run, job.experiment, resume=True)
+                    order.append(job.run)
+                    live.append((job, 1))
             if not live:
                 assert conductor.finished
                 return order

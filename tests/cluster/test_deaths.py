@@ -33,8 +33,7 @@ def conductor(tmp_path: Path) -> Iterator[Conductor]:
 
 
 def begin(conductor: Conductor) -> str:
-    job = conductor.next()
-    assert job is not None
+    [job] = conductor.next()
     create_run(conductor.out / job.run, job.experiment, resume=True)
     return job.run
 
@@ -45,7 +44,7 @@ def states(conductor: Conductor) -> list[TrialState]:
 
 def test_a_run_is_handed_out_again_before_any_other_and_under_its_name(conductor: Conductor) -> None:
     run = begin(conductor)
-    conductor.died(run, "process", "SIGKILL")
+    conductor.died([run], "process", "SIGKILL")
     assert not conductor.finished
     assert begin(conductor) == run
     conductor.complete(run, ROW)
@@ -55,7 +54,7 @@ def test_a_run_is_handed_out_again_before_any_other_and_under_its_name(conductor
 def test_it_fails_once_its_process_died_too_often_and_says_why(conductor: Conductor) -> None:
     for _ in range(3):
         run = begin(conductor)
-        conductor.died(run, "process", "SIGSEGV")
+        conductor.died([run], "process", "SIGSEGV")
     assert states(conductor) == [TrialState.FAIL]
     [trial] = conductor._queues[0].study._trials()
     assert trial.user_attrs["reason"] == "its process died 3 times, the last time: SIGSEGV"
@@ -65,12 +64,12 @@ def test_it_fails_once_its_process_died_too_often_and_says_why(conductor: Conduc
 def test_that_its_machine_died_does_not_count(conductor: Conductor) -> None:
     for _ in range(MACHINE_DEATHS):
         run = begin(conductor)
-        conductor.died(run, "machine", "preempted")
+        conductor.died([run], "machine", "preempted")
     for _ in range(2):
         run = begin(conductor)
-        conductor.died(run, "process", "SIGKILL")
+        conductor.died([run], "process", "SIGKILL")
     assert begin(conductor) == "vae/trial_0000"
-    conductor.died("vae/trial_0000", "machine", "preempted")
+    conductor.died(["vae/trial_0000"], "machine", "preempted")
     assert states(conductor) == [TrialState.FAIL], "it is taken for the cause of so many deaths"
 
 
@@ -80,13 +79,13 @@ def test_processes_that_do_not_start_are_waited_for(conductor: Conductor, monkey
     monkeypatch.setattr("genray.cluster.conductor.time.monotonic", lambda: now)
     run, waits = begin(conductor), []
     for _ in range(8):
-        conductor.died(run, "start", "end of file")
+        conductor.died([run], "start", "end of file")
         died = now
-        while (job := conductor.next()) is None or job.run != run:
-            if job is None:
+        while not (jobs := conductor.next()) or jobs[0].run != run:
+            if not jobs:
                 now += 0.5
             else:
-                conductor.complete(job.run, ROW)
+                conductor.complete(jobs[0].run, ROW)
         waits.append(now - died)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
     conductor.complete(run, ROW)
@@ -98,7 +97,7 @@ def test_a_finalist_too_is_handed_out_again(conductor: Conductor) -> None:
         conductor.complete(begin(conductor), ROW)
     run = begin(conductor)
     assert run == "vae/finalist_0"
-    conductor.died(run, "machine", "preempted")
+    conductor.died([run], "machine", "preempted")
     [status] = conductor.status()
     assert (status.finalists_done, status.finalists) == (0, 2)
     assert begin(conductor) == run
@@ -110,10 +109,10 @@ def test_a_finalist_too_is_handed_out_again(conductor: Conductor) -> None:
 def test_where_nothing_can_be_written_the_sweep_ends_and_counts_nothing(conductor: Conductor) -> None:
     for k in range(STORAGE_FAULTS):
         assert conductor.halted == "", k
-        conductor.died(begin(conductor), "storage", "node-2: no such host")
+        conductor.died([begin(conductor)], "storage", "node-2: no such host")
     assert conductor.halted == f"{STORAGE_FAULTS} runs one after the other could not write: node-2: no such host"
     assert conductor.halted_by == "storage"
-    assert conductor.next() is None
+    assert conductor.next() == []
     assert states(conductor) == [TrialState.RUNNING]
 
 
@@ -121,7 +120,7 @@ def test_a_machine_that_is_alone_is_not_tried_again(tmp_path: Path) -> None:
     sweep = Sweep.parse(TREE)
     with folder.opened(tmp_path / "out", sweep) as storage:
         conductor = Conductor(sweep, storage, tmp_path / "out", lanes=1, storage_faults=1)
-        conductor.died(begin(conductor), "disk", "here: full; free some room")
+        conductor.died([begin(conductor)], "disk", "here: full; free some room")
         assert conductor.halted == "a run could not write: here: full; free some room"
         assert conductor.halted_by == "disk"
         assert states(conductor) == [TrialState.RUNNING]
@@ -130,7 +129,7 @@ def test_a_machine_that_is_alone_is_not_tried_again(tmp_path: Path) -> None:
 def test_one_full_disk_among_machines_that_work_does_not_end_it(conductor: Conductor) -> None:
     for _ in range(3):
         for _ in range(STORAGE_FAULTS - 1):
-            conductor.died(begin(conductor), "disk", "full")
+            conductor.died([begin(conductor)], "disk", "full")
         conductor.complete(begin(conductor), ROW)
     assert conductor.halted == ""
     assert states(conductor) == [TrialState.COMPLETE] * 3

@@ -145,17 +145,20 @@ def totals(space: Sweep, **prices: float) -> Any:
 
 
 @pytest.mark.ray  # imports it
-def test_totals_are_trials_and_finalists_times_seconds() -> None:
+@pytest.mark.parametrize(("pack", "finalists_on_a_lane"), [(1, 1), (2, 2), ("auto", 2)])
+def test_totals_are_trials_and_finalists_times_seconds(pack: int | str, finalists_on_a_lane: int) -> None:
     from genray.cluster.estimate import OVERHEAD_S
 
-    found = totals(sweep(experiment=sweep().experiment | {"resources": {"cpu": 2, "gpu": 0.5}}), gpu=2.0, cpu=0.1)
+    experiment = sweep().experiment | {"resources": {"cpu": 2, "gpu": 0.5}}
+    found = totals(sweep(experiment=experiment, finalists={"seeds": 2, "pack": pack}), gpu=2.0, cpu=0.1)
     trial, dearest = OVERHEAD_S + 0.2 + 40 * 10 * 0.015, OVERHEAD_S + 0.2 + 40 * 10 * 0.03
     busy = (8 * trial + 2 * dearest) / 3600
     assert found.full.gpu_hours == pytest.approx(0.5 * busy)
     assert found.full.cpu_hours == pytest.approx(2 * busy)
     assert found.full.money == pytest.approx(2.0 * 0.5 * busy + 0.1 * 2 * busy)
-    assert found.full.hours == pytest.approx((60 + 4 * trial + dearest) / 3600)
-    assert found.dearest.hours == pytest.approx((60 + 4 * dearest + dearest) / 3600)
+    assert found.full.hours == pytest.approx((60 + 4 * trial + finalists_on_a_lane * dearest) / 3600)
+    assert found.dearest.hours == pytest.approx((60 + 4 * dearest + finalists_on_a_lane * dearest) / 3600)
+    assert any("finalists of a model train as one" in line for line in found.lines) == (finalists_on_a_lane > 1)
     assert found.likely is None
     assert totals(sweep()).full.money is None
 

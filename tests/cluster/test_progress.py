@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from genray.cluster.conductor import Status
 from genray.cluster.progress import Progress
+from genray.cluster.queue import Status
 from genray.cluster.view import View
 
 VAE = Status("vae", 8, 3, 2, 1, 1, 5, 0, 0, 12.3456, "")

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from genray.cluster import snapshot, watch
-from genray.cluster.conductor import Status
 from genray.cluster.progress import Progress
+from genray.cluster.queue import Status
 from genray.cluster.snapshot import Snapshot
 from genray.cluster.view import View
 from genray.endings import Stopped

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genray.cli import main
-from genray.cluster.conductor import Status
+from genray.cluster.queue import Status
 from genray.cluster.remote import poll
 from genray.cluster.remote.follow import said
 from genray.cluster.remote.jobs import Jobs, NoRay
