@@ -65,7 +65,8 @@ class Sweep(Strict):
     scheduler: Annotated[Scheduler | None, BeforeValidator(scheduler_or_none)] = None
     finalists: Finalists = Finalists()
     controls: bool = True  # rows in the comparison that every metric must place right
-    lanes: PositiveInt | None = None  # trials at once; None: as many as the machine holds
+    lanes: PositiveInt | None = None  # trials at once, or packs of them; None: as many as the machine holds
+    pack: PositiveInt = 1  # trials of the same shapes that train as one, with the resources of one
     max_failures: NonNegativeInt = 1  # times that a trial whose process died is begun again, from its checkpoint
     trial_timeout_s: PositiveFloat | None = None  # from a run's one evaluated row to the next, or else it hangs
     start_timeout_s: PositiveFloat = 900.0  # that no machine has room for any trial, before the sweep ends
@@ -204,6 +205,11 @@ class Sweep(Strict):
                     yield self.experiment_of(model, point)
                 except UserError as error:
                     raise ValueError(f"{where} ({model}): {error}") from None
+
+    @property
+    def trial_pack_size(self) -> int:
+        """Trials of a model that train as one, with the resources of one."""
+        return self.pack if why_apart([self.first_experiment(self.models[0])]) is None else 1
 
     @property
     def pack_size(self) -> int:

@@ -91,6 +91,18 @@ class Conductor:
                 return jobs
         return []
 
+    def at_work(self, runs: Sequence[str]) -> list[str]:
+        """Those that have not ended."""
+        return [run for run in runs if run in self._jobs]
+
+    def beside(self, run: str) -> Job | None:
+        """One more for a pack in which a run has ended and this one is at work; None where there is none."""
+        queue, other = self._jobs[run]
+        if self.halted or (job := queue.beside(other)) is None:
+            return None
+        self._jobs[job.run], self._packs[job.run] = (queue, job), self._packs[run]
+        return job
+
     @property
     def num_handed_out(self) -> int:
         """Runs that are at work, or wait for a machine."""

@@ -8,7 +8,7 @@ to be done again is handed out again, as a new trial.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +54,23 @@ class HandOut(_NotSaved, Searcher):  # type: ignore[misc]  # ray has no types
 
 
 class Tell(_NotSaved, Stopper):  # type: ignore[misc]
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
+    def __init__(self, conductor: Conductor, runs: Mapping[str, list[str]]) -> None:
+        self._conductor, self._runs = conductor, runs
+        self.refused = set[str]()  # runs that are to be stopped while others of their trial go on
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether the trial is over. A run is stopped with its trial: those of a pack are finalists, which go on."""
+        """Whether the trial is over."""
         run, row = result["run"], dict(result["row"])
         if result["kind"] == "row":
-            return not self._conductor.report(run, row)
-        if result["kind"] == "done":
+            if self._conductor.report(run, row):
+                return False
+            if not self._conductor.at_work(self._runs[trial_id]):
+                return True
+            self.refused.add(run)
+            return False
+        if result["kind"] == "stopped":
+            pass  # as it was told
+        elif result["kind"] == "done":
             self._conductor.complete(run, row)
         else:
             self._conductor.fail(run, result["reason"])
@@ -73,11 +81,29 @@ class Tell(_NotSaved, Stopper):  # type: ignore[misc]
 
 
 class Watch(_NotSaved, Callback):  # type: ignore[misc]
-    """Deaths of processes, and ticks ten times a second."""
+    """What becomes of a pack, deaths of processes, and ticks ten times a second."""
 
-    def __init__(self, conductor: Conductor, runs: Mapping[str, Sequence[str]], *ticks: Callable[[], None]) -> None:
-        self._conductor, self._runs, self._ticks = conductor, runs, ticks
+    def __init__(
+        self, conductor: Conductor, runs: Mapping[str, list[str]], refused: set[str], *ticks: Callable[[], None]
+    ) -> None:
+        self._conductor, self._runs, self._refused, self._ticks = conductor, runs, refused, ticks
         self._started = set[str]()
+
+    def on_trial_result(self, *, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """Tune calls this after `Tell`, and before the process is asked for the next row: what it is told here comes
+        first."""
+        run, runs, actor = result["run"], self._runs[trial.trial_id], trial.temporary_state.ray_actor
+        is_refused = run in self._refused
+        if not is_refused and result["kind"] not in ("done", "failed"):
+            return
+        others = self._conductor.at_work(runs)
+        if others and (job := self._conductor.beside(others[0])) is not None:
+            runs.append(job.run)
+            actor.take_in.remote(as_config([job]))
+            self._conductor.heard(job.run)
+        if is_refused:
+            self._refused.remove(run)
+            actor.refuse.remote(run)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._started.add(trial.trial_id)

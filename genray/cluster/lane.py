@@ -22,22 +22,24 @@ from ray.train import RunConfig, ScalingConfig, get_context
 from ray.train.torch import TorchTrainer
 
 from genray.cluster.deaths import RAISED, cause_of
-from genray.cluster.packing import How, do_all
+from genray.cluster.packing import do_all
 from genray.cluster.work import Final, Shared, Task, do
 from genray.config import Experiment
 from genray.endings import of_disk, words
 from genray.errors import Fault, UserError
 from genray.runs import Row
 from genray.train.distributed import Distributed, pick_device
+from genray.train.loop import Outcome
+from genray.train.together import Ended
 
 ALL_FAILED_S = 20.0  # in which every rank must have met a fault that was of the run, and not of one rank alone
 
 
 class Event(NamedTuple):
-    """What a lane hands over. After a row it waits; "done" and "failed" end the run that they name, the last four the
-    lane."""
+    """What a lane hands over. After a row it waits; "done", "stopped" (as it was told) and "failed" end the run that
+    they name, the last four the lane."""
 
-    kind: Literal["row", "done", "failed", "died", "machine", "storage", "disk"]
+    kind: Literal["row", "done", "stopped", "failed", "died", "machine", "storage", "disk"]
     run: str = ""
     row: Row = {}  # noqa: RUF012  a tuple's default, which nobody changes
     reason: str = ""
@@ -47,6 +49,10 @@ def _could_not_write(error: OSError) -> tuple[Literal["storage", "disk"], str]:
     """The kind of event, and its reason."""
     told = of_disk(error)
     return "storage" if told is None else "disk", f"{socket.gethostname()}: {told or words(error)}"
+
+
+def _end_of(run: str, outcome: Outcome) -> Event:
+    return Event("stopped" if outcome.stopped else "done", run, outcome.row)
 
 
 class Lane(ABC):
@@ -69,11 +75,22 @@ class Lane(ABC):
             self._answer(go_on)
         event = self._receive()
         self._awaits_leave = event.kind == "row"
-        if event.kind == "done" or event.kind == "failed":
+        if event.kind in ("done", "stopped", "failed"):
             self._left -= {event.run}
         elif event.kind != "row":
             self._left = frozenset()
         return event
+
+    def refuse(self, run: str) -> None:
+        """Ends the run whose row was handed over last; others of its job go on."""
+        if run in self._left and self._awaits_leave:
+            self._awaits_leave = False
+            self._answer(False)
+
+    def take_in(self, tasks: Sequence[Task]) -> None:
+        """More runs for the job, of which not all have ended."""
+        self._left |= {task.run for task in tasks}
+        self._join(tasks)
 
     @property
     def ended(self) -> bool:
@@ -93,10 +110,35 @@ class Lane(ABC):
     def _begin(self, tasks: Sequence[Task]) -> None: ...
 
     @abstractmethod
+    def _join(self, tasks: Sequence[Task]) -> None: ...
+
+    @abstractmethod
     def _answer(self, go_on: bool) -> None: ...
 
     @abstractmethod
     def _receive(self) -> Event: ...
+
+
+class Joining:
+    """Runs that join a job, until it is over."""
+
+    def __init__(self) -> None:
+        self._tasks: list[Task] = []
+        self._is_over, self._lock = False, threading.Lock()
+
+    def add(self, tasks: Sequence[Task]) -> bool:
+        """False, and nothing is done, where the job is over."""
+        with self._lock:
+            if not self._is_over:
+                self._tasks += tasks
+            return not self._is_over
+
+    def take(self, *, last: bool = False) -> list[Task]:
+        """Those that were added since. With `last` the job is over where there are none."""
+        with self._lock:
+            taken, self._tasks = self._tasks, []
+            self._is_over = last and not taken
+            return taken
 
 
 class LocalLane(Lane):
@@ -106,14 +148,25 @@ class LocalLane(Lane):
         self._shared, self._final = shared, final
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._answers: SimpleQueue[bool] = SimpleQueue()
+        self._joining = Joining()
 
     def _begin(self, tasks: Sequence[Task]) -> None:
-        threading.Thread(target=self._run, args=(tasks,), daemon=True).start()
+        self._joining = Joining()
+        threading.Thread(target=self._run, args=(tasks, self._joining), daemon=True).start()
 
-    def _run(self, tasks: Sequence[Task]) -> None:
+    def _join(self, tasks: Sequence[Task]) -> None:
+        if not self._joining.add(tasks):
+            self._begin(tasks)
+
+    def _run(self, tasks: Sequence[Task], joining: Joining) -> None:
+        while tasks:
+            self._do(tasks, joining)
+            tasks = joining.take(last=True)
+
+    def _do(self, tasks: Sequence[Task], joining: Joining) -> None:
         def loop() -> None:
             at = Distributed.single(pick_device(tasks[0].experiment.resources.gpu))
-            do_all(tasks, self._shared, self._final, self._report, self._end, at)
+            do_all(tasks, self._shared, self._final, self._report, self._end, at, joining.take)
 
         try:
             TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()
@@ -128,11 +181,11 @@ class LocalLane(Lane):
         self._events.put(Event("row", run, row))
         return self._answers.get()
 
-    def _end(self, run: str, how: How) -> None:
+    def _end(self, run: str, how: Ended) -> None:
         if isinstance(how, Fault | UserError):
             self._events.put(Event("failed", run, reason=str(how)))
         else:
-            self._events.put(Event("done", run, how))
+            self._events.put(_end_of(run, how))
 
     def _answer(self, go_on: bool) -> None:
         self._answers.put(go_on)
@@ -201,7 +254,7 @@ def serve(config: dict[str, Any]) -> None:
     while (task := ray.get(mailbox.take.remote(rank))) is not None:
         at = Distributed(pick_device(task.experiment.resources.gpu), rank, world_size)
         try:
-            event = Event("done", task.run, do(task, shared, final, partial(report, task.run), at))
+            event = _end_of(task.run, do(task, shared, final, partial(report, task.run), at))
         except OSError as error:
             kind, reason = _could_not_write(error)
             raise RAISED[kind](reason) from error
@@ -245,8 +298,11 @@ class GroupLane(Lane):
             ray.get(self._mailbox.emit.remote(Event(kind, reason=reason)))
 
     def _begin(self, tasks: Sequence[Task]) -> None:
-        [task] = tasks
-        ray.get(self._mailbox.post.remote(task))
+        for task in tasks:
+            ray.get(self._mailbox.post.remote(task))
+
+    def _join(self, tasks: Sequence[Task]) -> None:
+        self._begin(tasks)
 
     def _answer(self, go_on: bool) -> None:
         ray.get(self._mailbox.answer.remote(go_on))

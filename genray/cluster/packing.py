@@ -17,33 +17,48 @@ from genray.train.distributed import Distributed
 from genray.train.together import Ended, Part, train_pack
 
 Report = Callable[[str, Row], bool]  # a run's row, and whether the run goes on
-How = Row | Fault | UserError  # a run has ended: with its last evaluated row, or with why it cannot go on
-End = Callable[[str, How], None]
+End = Callable[[str, Ended], None]  # a run, and how it has ended
+More = Callable[[], Sequence[Task]]  # runs that are to be one with those that are at work
 
 _log = logging.getLogger(__name__)
 
 
 def do_all(
-    tasks: Sequence[Task], shared: Shared, final: Callable[[], Final], report: Report, end: End, at: Distributed
+    tasks: Sequence[Task],
+    shared: Shared,
+    final: Callable[[], Final],
+    report: Report,
+    end: End,
+    at: Distributed,
+    more: More = lambda: (),
 ) -> None:
     """Trains, and scores finalists on the test split. Calls `end` for each run, as soon as it has ended; for the last
     one when this process is free for the next job."""
     left = {task.run: task for task in tasks}
-    untold: list[tuple[str, How]] = []
+    untold: list[tuple[str, Ended]] = []
 
-    def ended(run: str, how: How) -> None:
+    def ended(run: str, how: Ended) -> None:
         del left[run]
         untold.append((run, how))
         if left:
             end(*untold.pop())
 
-    if len(tasks) > 1 and (reason := _as_one(tasks, shared, final, report, ended, at)):
-        _log.info("%s are done one after the other: %s", ", ".join(left), reason)
-        if at.device.type == "cuda":
+    def joining() -> Sequence[Task]:
+        tasks = more()
+        left.update({task.run: task for task in tasks})
+        while left and untold:
+            end(*untold.pop())
+        return tasks
+
+    if len(tasks) > 1:
+        if reason := _as_one(tasks, shared, final, report, ended, at, joining):
+            _log.info("%s are done one after the other: %s", ", ".join(left), reason)
+        if left and at.device.type == "cuda":
             torch.cuda.empty_cache()
-    for task in list(left.values()):
+    while left or joining():
+        task = next(iter(left.values()))
         try:
-            how: How = do(task, shared, final, partial(report, task.run), at)
+            how: Ended = do(task, shared, final, partial(report, task.run), at)
         except (Fault, UserError) as error:
             how = error
         ended(task.run, how)
@@ -51,15 +66,24 @@ def do_all(
 
 
 def _as_one(
-    tasks: Sequence[Task], shared: Shared, final: Callable[[], Final], report: Report, end: End, at: Distributed
+    tasks: Sequence[Task],
+    shared: Shared,
+    final: Callable[[], Final],
+    report: Report,
+    end: End,
+    at: Distributed,
+    more: More,
 ) -> str:
-    """Returns why those that have not ended cannot be one; empty where all have."""
+    """Returns why those that have not ended cannot be one; empty where all have, or others could not join them."""
     torch.set_num_threads(max(1, int(tasks[0].experiment.resources.cpu)))
     timeout_s = None if shared.timeout_s is None else shared.timeout_s * len(tasks)  # they share a device
     try:
         with watched(report, timeout_s) as heard, ExitStack() as places:
-            parts = [_part(task, shared, final, heard, end, at, places.enter_context(ExitStack())) for task in tasks]
-            train_pack(parts, shared.data, distributed=at)
+
+            def parts_of(tasks: Sequence[Task]) -> list[Part]:
+                return [_part(task, shared, final, heard, end, at, places.enter_context(ExitStack())) for task in tasks]
+
+            train_pack(parts_of(tasks), shared.data, distributed=at, more=lambda: parts_of(more()))
     except (Fault, UserError) as error:
         return str(error)
     except (MemoryError, RuntimeError) as error:
@@ -76,16 +100,12 @@ def _part(
     run = open_folder(path, task.experiment, at)
 
     def ended(how: Ended) -> None:
-        told: How
-        if isinstance(how, Fault | UserError):
-            told = how
-        else:
+        if not isinstance(how, Fault | UserError):
             try:
                 score(task, run, how, final)
-                told = how.row
             except (Fault, UserError) as error:
-                told = error
+                how = error
         place.close()  # its files are safe before it is told
-        end(task.run, told)
+        end(task.run, how)
 
     return Part(task.experiment, run, shared.judge, partial(report, task.run), keep, ended)

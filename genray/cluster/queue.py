@@ -15,6 +15,7 @@ from genray.cluster.study import Job, ModelStudy
 from genray.errors import UserError
 from genray.runs import Row, open_run
 from genray.space import Sweep
+from genray.train.alike import alike
 
 SetAside = Callable[[str, str], object]  # renames a run's folder: (its name, its new name)
 
@@ -52,19 +53,45 @@ class ModelQueue:
         self.study = ModelStudy(sweep, model, storage)
         self._finalists: list[Job] | None = None  # still to be handed out; None until the search is done
         self._handed_back: list[HandedBack] = []
-        self._pack_size = sweep.pack_size
+        self._pack_size, self._trial_pack_size = sweep.pack_size, sweep.trial_pack_size
+        self._asked: list[Job] = []  # trials that were drawn, but were not like those that they were drawn for
         self.running: dict[str, Job] = {}
 
     def next(self) -> list[Job]:
         """A run for one process, or several finalists that train as one in it; none where none can be begun now."""
-        jobs = self._due()
-        if not jobs and (trial := self.study.next()) is not None:
-            jobs = [trial]
+        jobs = self._due() or self._trials()
         if not jobs and self.study.finished:
             left = self._finalists_left()
             jobs, left[:] = left[: self._pack_size], left[self._pack_size :]
         self.running |= {job.name: job for job in jobs}
         return jobs
+
+    def _trials(self) -> list[Job]:
+        if (first := self._asked.pop(0) if self._asked else self.study.next()) is None:
+            return []
+        found = [first]
+        while len(found) < self._trial_pack_size and (job := self._like(first)) is not None:
+            found.append(job)
+        return found
+
+    def _like(self, other: Job) -> Job | None:
+        """A trial that may train as one with another. Few are drawn in vain: a sampler learns from those before."""
+        for job in self._asked:
+            if alike(job.experiment, other.experiment):
+                self._asked.remove(job)
+                return job
+        while len(self._asked) < self._trial_pack_size and (drawn := self.study.next()) is not None:
+            if alike(drawn.experiment, other.experiment):
+                return drawn
+            self._asked.append(drawn)
+        return None
+
+    def beside(self, other: Job) -> Job | None:
+        """A trial that takes the place of one that has ended, in its pack; None where there is none."""
+        if other.finalist or self._trial_pack_size == 1 or (job := self._like(other)) is None:
+            return None
+        self.running[job.name] = job
+        return job
 
     def _due(self) -> list[Job]:
         """The first that was handed back and need not wait any longer, with others that may go with it."""
@@ -148,7 +175,7 @@ class ModelQueue:
 
     @property
     def finished(self) -> bool:
-        waits = self.running or self._handed_back
+        waits = self.running or self._handed_back or self._asked
         return self.study.finished and not waits and not self._finalists_left()
 
     def status(self) -> Status:

@@ -26,8 +26,8 @@ class Given:
 
 class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
     """`config` is one job: {"runs": [{"run", "experiment" as YAML, "finalist"}, ...]}. Each step is one row of a run,
-    or says how the run ended: {"kind": "row" | "done" | "failed", "run", "row", "reason"}. A row goes as pairs: of a
-    dict Tune would keep statistics of every number, in the driver and for as long as the sweep lasts."""
+    or says how the run ended: {"kind": "row" | "done" | "stopped" | "failed", "run", "row", "reason"}. A row goes as
+    pairs: of a dict Tune would keep statistics of every number, in the driver and for as long as the sweep lasts."""
 
     def setup(self, config: dict[str, Any], given: Given) -> None:
         tasks = as_tasks(config)
@@ -49,6 +49,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
             raise RAISED[event.kind](event.reason)
         told = {"kind": event.kind, "run": event.run, "row": list(event.row.items()), "reason": event.reason}
         return told | {"done": self._lane.ended}
+
+    def refuse(self, run: str) -> None:
+        """Ends a run after the row that was given last; others of its job go on."""
+        self._lane.refuse(run)
+
+    def take_in(self, config: dict[str, Any]) -> None:
+        """More runs, which train as one with those that are at work."""
+        self._lane.take_in(as_tasks(config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._lane.stop()

@@ -89,6 +89,7 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
     # A snapshot that nobody reads, of all trials each time (34 kB of each): at the end alone, where Tune insists on it.
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"
     hand_out = HandOut(conductor)
+    tell = Tell(conductor, hand_out.runs)
     waiting = Waiting(conductor, experiment, space.lanes, space.start_timeout_s, progress.say)
     trainable = tune.with_resources(tune.with_parameters(Trial, given=given), _room(experiment))
     tuner = tune.Tuner(
@@ -103,8 +104,8 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(conductor.out / ".ray"),
-            stop=Tell(conductor),
-            callbacks=[Watch(conductor, hand_out.runs, progress.update, waiting.look)],
+            stop=tell,
+            callbacks=[Watch(conductor, hand_out.runs, tell.refused, progress.update, waiting.look)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs keep their own
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=2 if verbose else 0,

@@ -49,8 +49,10 @@ class Task:
     finalist: bool
 
 
-def do(task: Task, shared: Shared, final: Callable[[], Final], report: Callable[[Row], bool], at: Distributed) -> Row:
-    """Trains, and scores a finalist on the test split. Returns the last evaluated row.
+def do(
+    task: Task, shared: Shared, final: Callable[[], Final], report: Callable[[Row], bool], at: Distributed
+) -> Outcome:
+    """Trains, and scores a finalist on the test split.
 
     Raises Fault for a run that can never go on as it is.
     """
@@ -64,7 +66,7 @@ def do(task: Task, shared: Shared, final: Callable[[], Final], report: Callable[
         outcome = train(task.experiment, shared.data, run, judge=shared.judge, report=heard, saved=keep, distributed=at)
         if at.rank == 0:
             score(task, run, outcome, final)
-    return outcome.row
+    return outcome
 
 
 def score(task: Task, run: Run, outcome: Outcome, final: Callable[[], Final]) -> None:

@@ -17,6 +17,11 @@ def signature(experiment: Experiment) -> dict[str, object]:
     return {k: v != 0 if k.startswith("model.") and isinstance(v, float) else v for k, v in found.items()}
 
 
+def alike(one: Experiment, other: Experiment) -> bool:
+    """Whether nothing that experiments say speaks against their being one."""
+    return why_apart([one, other]) is None
+
+
 def why_apart(experiments: Sequence[Experiment]) -> str | None:
     """Why these runs cannot be one, in words that follow "a pack"; None where nothing speaks against it."""
     first = experiments[0]

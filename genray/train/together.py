@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genray.config import Experiment
 from genray.data.spec import TrainingData
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 Ended = Outcome | Fault | UserError
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,18 @@ class Part:
     ended: Callable[[Ended], None] = lambda ended: None  # called once its files are written, while others go on
 
 
-def train_pack(parts: Sequence[Part], data: TrainingData, *, distributed: Distributed) -> list[Ended]:
-    """Trains all runs as one, each until its budget is spent or it is stopped. Returns how each has ended: one
-    that cannot go on, as where its loss is not finite, with the error that it raises alone; the others go on.
+def train_pack(
+    parts: Sequence[Part],
+    data: TrainingData,
+    *,
+    distributed: Distributed,
+    more: Callable[[], Sequence[Part]] = lambda: (),
+) -> list[Ended]:
+    """Trains all runs as one, each until its budget is spent or it is stopped. Returns how each has ended, in the order
+    in which they came: one that cannot go on, as where its loss is not finite, with the error that it raises alone; the
+    others go on.
 
+    `more` is asked before each step for runs that join them; those that cannot are left out, and the log says so.
     Raises UserError, before anything is trained or written, for runs that cannot be one.
     """
     trainers = [resumed(part.experiment, data, part.run, distributed) for part in parts]
@@ -49,29 +59,47 @@ def train_pack(parts: Sequence[Part], data: TrainingData, *, distributed: Distri
     pack = Pack(unfinished) if unfinished else None
     ended: dict[int, Ended] = {}
     with ExitStack() as open_logs:
-        courses = [
-            open_logs.enter_context(closing(_logged(part, trainer, data)))
-            for part, trainer in zip(parts, trainers, strict=True)
-        ]
-        while len(ended) < len(parts):
+
+        def begun(part: Part, trainer: Trainer) -> _Course:
+            return _Course(part, trainer, open_logs.enter_context(closing(_logged(part, trainer, data))))
+
+        courses = [begun(part, trainer) for part, trainer in zip(parts, trainers, strict=True)]
+        while True:
+            for part in more():
+                trainer = resumed(part.experiment, data, part.run, distributed)
+                try:
+                    if pack is None:
+                        pack = Pack([trainer])
+                    elif not trainer.finished:
+                        pack.take_in(trainer)
+                except UserError as error:
+                    _log.info("%s is done apart: %s", part.run.path, error)
+                else:
+                    courses.append(begun(part, trainer))
+            if len(ended) == len(courses):
+                return [ended[number] for number in range(len(courses))]
             steps = []
-            for number, trainer in enumerate(trainers):
+            for number, (part, trainer, steps_of) in enumerate(courses):
                 if number in ended:
                     continue
                 try:
-                    steps.append(next(courses[number]))
+                    steps.append(next(steps_of))
+                    continue
                 except StopIteration as end:
                     ended[number] = end.value
                 except (Fault, UserError) as error:
                     ended[number] = error
-                if number not in ended:
-                    continue
                 if pack is not None and trainer in pack.trainers:
                     pack.leave(trainer)
-                parts[number].ended(ended[number])
+                part.ended(ended[number])
             if pack is not None and steps:
                 pack.train_step(steps)
-    return [ended[number] for number in range(len(parts))]
+
+
+class _Course(NamedTuple):
+    part: Part
+    trainer: Trainer
+    steps: Course[Outcome]
 
 
 def _logged(part: Part, trainer: Trainer, data: TrainingData) -> Course[Outcome]:

@@ -56,3 +56,18 @@ def test_a_job_is_over_when_its_last_run_has_ended_and_stopping_it_stops_each() 
     lane.stop()
     assert lane.ended
     assert lane.answers == [False, False]
+
+
+def test_what_joins_a_job_that_is_over_is_a_job_of_its_own() -> None:
+    from genray.cluster.lane import Joining
+
+    one, other = (Task(run, EXPERIMENT, finalist=False) for run in ("a", "b"))
+    joining = Joining()
+    assert joining.take() == []
+    assert joining.add([one])
+    assert joining.take(last=True) == [one]
+    assert joining.add([other])
+    assert joining.take() == [other]
+    assert joining.take(last=True) == []
+    assert not joining.add([one])
+    assert joining.take() == []

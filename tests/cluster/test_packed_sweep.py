@@ -1,4 +1,4 @@
-"""Finalists that train as one, over a real Ray on this machine."""
+"""Runs that train as one, over a real Ray on this machine."""
 
 import json
 import signal
@@ -116,3 +116,29 @@ def test_ctrl_c_in_the_middle_and_what_has_ended_is_not_done_again(tmp_path: Pat
     sweep(Sweep.parse(tree), out=out, resume=True)
     assert [json.loads(path.read_text())["metrics"] for path in results] == [json.loads(t)["metrics"] for t in before]
     assert results[2].stat().st_mtime_ns == written
+
+
+def test_trials_that_train_as_one_are_those_of_a_sweep_apart(tmp_path: Path) -> None:
+    """ASHA stops some of a pack, others take their places, and each goes through the rows that it has alone."""
+    change = {
+        "experiment": TREE["experiment"] | {"epochs": 9, "evaluate_every": 1},
+        "search": {"model.hidden": {"choice": [16, 24]}, "optimizer.learning_rate": {"loguniform": [1e-4, 1e-2]}},
+        "optuna": {"sampler": "random", "seed": 3},
+        "trials": 10,
+        "scheduler": {"asha": {"grace_epochs": 1, "reduction": 3}},
+        "finalists": {"seeds": 1},
+        "lanes": 1,
+    }
+    outs = [tmp_path / "packed", tmp_path / "alone"]
+    for out, pack in zip(outs, (3, 1), strict=True):
+        sweep(Sweep.parse(TREE | change | {"pack": pack}), out=out)
+    lengths = []
+    for number in range(10):
+        packed, alone = (open_run(out / "vae" / f"trial_{number:04d}") for out in outs)
+        assert not packed.experiment.differences(alone.experiment)
+        rows = list(zip(packed.history, alone.history, strict=False))
+        for row, other in rows:
+            assert row | {"train_seconds": 0} == pytest.approx(other | {"train_seconds": 0}, rel=2e-3)
+        lengths.append(len(packed.history))
+    assert min(lengths) < 10 <= max(lengths), "some were stopped, and some were not"
+    assert open_run(outs[0] / "vae" / "finalist_0").result is not None

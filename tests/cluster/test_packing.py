@@ -22,6 +22,8 @@ from genray.models.vae import Model
 from genray.runs import Row, open_run
 from genray.storage import Claim, Disk, Superseded
 from genray.train.distributed import Distributed
+from genray.train.loop import Outcome
+from genray.train.together import Ended
 
 HERE = Distributed.single()
 ASKED = {"epochs": 3, "evaluate_every": 1, "checkpoint_every": 1, "batch_size": 64, "metrics": ["frechet"]}
@@ -49,10 +51,10 @@ class Played:
         self.told.append((run, row["epoch"]))
         return True
 
-    def end(self, run: str, how: packing.How) -> None:
-        self.told.append((run, how))
+    def end(self, run: str, how: Ended) -> None:
+        self.told.append((run, how.row if isinstance(how, Outcome) else how))
 
-    def do_all(self, *tasks: Task) -> dict[str, packing.How]:
+    def do_all(self, *tasks: Task) -> dict[str, object]:
         do_all(tasks, self.shared, lambda: self.given, self.report, self.end, HERE)
         return {run: how for run, how in self.told if not isinstance(how, int | float)}
 
@@ -169,7 +171,7 @@ def test_files_of_each_are_kept_before_its_end_is_told(
     played.shared = Shared(Elsewhere(Disk(tmp_path), "kept"), digits.training_data, judges[0])
     kept: dict[str, int] = {}
 
-    def end(run: str, how: packing.How) -> None:
+    def end(run: str, how: Ended) -> None:
         kept[run] = len(open_run(played.out / run).history)
 
     monkeypatch.setattr(played, "end", end)
@@ -194,3 +196,32 @@ def test_one_that_was_given_to_another_process_ends_the_job_and_no_run(
     with pytest.raises(Superseded):
         played.do_all(played.task(1), played.task(2))
     assert played.told == []
+
+
+def test_a_run_that_joins_others_scores_as_alone(tmp_path: Path, digits: Dataset, judges: list[Judge]) -> None:
+    """One while they train, one of other shapes that is done after them, and one where all have ended."""
+    packed, alone = Played(tmp_path / "packed", digits, judges), Played(tmp_path / "alone", digits, judges)
+    waiting = [[packed.task(3)], [packed.task(4, **{"model": {"name": "vae", "hidden": 12}})], [], []]
+
+    def more() -> list[Task]:
+        if waiting:
+            return waiting.pop(0)
+        left = len([told for told in packed.told if isinstance(told[1], dict)]) == 3 and not late
+        return [late.append(5) or packed.task(5)] if left else []
+
+    late: list[int] = []
+    do_all(
+        [packed.task(1), packed.task(2)],
+        packed.shared,
+        lambda: packed.given,
+        packed.report,
+        packed.end,
+        HERE,
+        more,
+    )
+    ended = [run for run, how in packed.told if isinstance(how, dict)]
+    assert sorted(ended) == [f"vae/{seed}" for seed in (1, 2, 3, 4, 5)]
+    for task in [*map(alone.task, (1, 2, 3, 5)), alone.task(4, **{"model": {"name": "vae", "hidden": 12}})]:
+        alone.alone(task)
+    for seed in (1, 2, 3, 4, 5):
+        assert packed.metrics(seed) == pytest.approx(alone.metrics(seed), rel=1e-3)

@@ -159,3 +159,28 @@ def test_what_is_left_counts_a_pack_as_one_job(tmp_path: Path, monkeypatch: pyte
         for run in FIRST:
             end(conductor, run)
         assert conductor.seconds_left() == pytest.approx(10)
+
+
+def test_trials_of_the_same_shapes_are_handed_out_as_one_and_others_take_their_places(tmp_path: Path) -> None:
+    search = {"model.hidden": {"choice": [16, 24]}, "optimizer.learning_rate": {"loguniform": [1e-4, 1e-2]}}
+    sweep = Sweep.parse(TREE | {"search": search, "optuna": {"sampler": "random"}, "trials": 12, "pack": 3})
+    widths: dict[str, int] = {}
+    with folder.opened(tmp_path / "out", sweep) as storage:
+        conductor = Conductor(sweep, storage, tmp_path / "out", lanes=1)
+        while len(widths) < 12:
+            jobs = conductor.next()
+            assert 1 <= len(jobs) <= 3
+            pack = [job.run for job in jobs]
+            while pack:
+                widths |= {job.run: job.experiment.model.hidden for job in jobs}
+                assert len({widths[run] for run in pack}) == 1
+                assert conductor.at_work(list(widths)) == pack
+                assert conductor.next() == [], "the lane is taken"
+                conductor.complete(pack.pop(0), ROW)
+                jobs = [job] if pack and (job := conductor.beside(pack[0])) else []
+                pack += [job.run for job in jobs]
+        assert sorted(widths) == [f"vae/trial_{number:04d}" for number in range(12)]
+        assert set(widths.values()) == {16, 24}
+        assert conductor.status()[0].complete == 12
+        assert [job.finalist for job in conductor.next()] == [True] * 3
+        assert conductor.beside("vae/finalist_0") is None
