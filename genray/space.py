@@ -118,6 +118,10 @@ class Sweep(Strict):
                     raise ValueError(f"search: {key!r} cannot be searched: {reason}; set experiment.{key} instead")
         if len(self.objective) == 2 and self.scheduler is not None:
             raise ValueError("scheduler must be none with two objectives, of which neither alone says what to stop")
+        if self.pack > 1 and any(objective.metric == "train_seconds" for objective in self.objective):
+            raise ValueError(
+                f"train_seconds cannot be compared of trials that share a device, got pack={self.pack}; set it to 1"
+            )
         if self.optuna.sampler == "grid":
             self._check_grid()
         elif self.trials is None:

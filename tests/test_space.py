@@ -56,6 +56,10 @@ def test_there_is_one_search_space_a_model_and_the_three_named_ones() -> None:
         ({"trials": None}, "trials is required"),
         ({"trials": 0}, "greater than 0"),
         ({"finalists": {"seeds": 0}}, "greater than 0"),
+        (
+            {"pack": 2, "objective": {"metric": "train_seconds", "mode": "min"}},
+            "train_seconds cannot be compared of trials that share a device, got pack=2; set it to 1",
+        ),
         ({"finalists": {"pack": 0}}, "pack must be auto or a number of seeds >= 1, got 0"),
         ({"finalists": {"pack": "all"}}, "pack must be auto or a number of seeds >= 1, got 'all'"),
         ({"objective": [{"metric": "frechet"}, {"metric": "train_seconds"}], "scheduler": {"asha": {}}}, "none"),

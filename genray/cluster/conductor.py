@@ -36,13 +36,7 @@ MOST_PAUSE_S = 60.0  # before a run is tried again whose processes do not start:
 class Pack:
     """A run that is handed out, or several that train as one."""
 
-    started: float
     size: int
-
-    @property
-    def share_s(self) -> float:
-        """Seconds since, of each run."""
-        return (time.monotonic() - self.started) / self.size
 
 
 class Conductor:
@@ -70,6 +64,7 @@ class Conductor:
         self._deaths = Counter[tuple[str, Cause]]()
         self._jobs: dict[str, tuple[ModelQueue, Job]] = {}
         self._packs: dict[str, Pack] = {}  # of each run that is handed out
+        self._started: dict[str, float] = {}
         self._heard: dict[str, float] = {}  # when each run began in its process, or gave its last row
         self._timeout_s = math.inf if sweep.trial_timeout_s is None else sweep.trial_timeout_s
         self._ended = 0
@@ -85,9 +80,9 @@ class Conductor:
             queue = self._queues[self._turn]
             self._turn = (self._turn + 1) % len(self._queues)
             if jobs := queue.next():
-                pack = Pack(time.monotonic(), len(jobs))
-                self._jobs |= {job.run: (queue, job) for job in jobs}
-                self._packs |= {job.run: pack for job in jobs}
+                pack = Pack(len(jobs))
+                for job in jobs:
+                    self._note(queue, job, pack)
                 return jobs
         return []
 
@@ -100,8 +95,15 @@ class Conductor:
         queue, other = self._jobs[run]
         if self.halted or (job := queue.beside(other)) is None:
             return None
-        self._jobs[job.run], self._packs[job.run] = (queue, job), self._packs[run]
+        self._note(queue, job, self._packs[run])
         return job
+
+    def _note(self, queue: ModelQueue, job: Job, pack: Pack) -> None:
+        self._jobs[job.run], self._packs[job.run], self._started[job.run] = (queue, job), pack, time.monotonic()
+
+    def _share_s(self, run: str) -> float:
+        """Seconds since it was handed out: of several that train as one, a share each."""
+        return (time.monotonic() - self._started[run]) / self._packs[run].size
 
     @property
     def num_handed_out(self) -> int:
@@ -161,8 +163,8 @@ class Conductor:
             queue.hand_back(job, pause_s=pause_s, alone=alone)
 
     def _forget(self, run: str) -> tuple[ModelQueue, Job]:
-        queue, job = self._jobs.pop(run)
-        seconds = self._packs.pop(run).share_s
+        seconds, (queue, job) = self._share_s(run), self._jobs.pop(run)
+        del self._packs[run], self._started[run]
         self._heard.pop(run, None)
         self._ended += 1
         if self._ended > self.lanes:  # the first of each lane waited for its process to start
@@ -184,12 +186,11 @@ class Conductor:
             left += finalists * self._typical(s.model, finalist=True)
             jobs += trials + math.ceil(finalists / self._pack_size)
         for run, (_, job) in self._jobs.items():
-            left -= min(self._typical(job.model, finalist=job.finalist), self._packs[run].share_s)
+            left -= min(self._typical(job.model, finalist=job.finalist), self._share_s(run))
         return max(0.0, left / max(1, min(self.lanes, jobs)))
 
     def _typical(self, model: str, *, finalist: bool) -> float:
-        """Seconds of such a run: of several that train as one, a share each. A finalist is never stopped: before the
-        first one, as long as the longest trial."""
+        """Seconds of such a run. A finalist is never stopped: before the first one, as long as the longest trial."""
         if seconds := self._seconds.get((model, finalist)):
             return fmean(seconds)
         known = self._seconds.get((model, False)) or [s for runs in self._seconds.values() for s in runs]

@@ -215,6 +215,8 @@ def _lines(
         f"{counted(count, 'trial')} and {counted(len(space.models) * space.finalists.seeds, 'finalist')}, "
         f"{lanes} at once, after {duration(begin_s)} of beginning"
     )
+    if space.trial_pack_size > 1:
+        lines.append(f"up to {space.trial_pack_size} trials train as one: counted as if each was alone on a lane")
     if space.pack_size > 1:
         lines.append(
             f"{space.pack_size} finalists of a model train as one, on the resources of one run: counted as if they did "

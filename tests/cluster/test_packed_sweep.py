@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from genray.cluster import environment
+from genray.cluster.conductor import Conductor
+from genray.cluster.study import Job
 from genray.cluster.sweep import sweep
 from genray.runs import Run, open_run
 from genray.space import Sweep
@@ -118,7 +120,7 @@ def test_ctrl_c_in_the_middle_and_what_has_ended_is_not_done_again(tmp_path: Pat
     assert results[2].stat().st_mtime_ns == written
 
 
-def test_trials_that_train_as_one_are_those_of_a_sweep_apart(tmp_path: Path) -> None:
+def test_trials_that_train_as_one_are_those_of_a_sweep_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ASHA stops some of a pack, others take their places, and each goes through the rows that it has alone."""
     change = {
         "experiment": TREE["experiment"] | {"epochs": 9, "evaluate_every": 1},
@@ -129,9 +131,29 @@ def test_trials_that_train_as_one_are_those_of_a_sweep_apart(tmp_path: Path) -> 
         "finalists": {"seeds": 1},
         "lanes": 1,
     }
+    handed_out, joined = [], []
+    next_, beside = Conductor.next, Conductor.beside
+
+    def noted(self: Conductor) -> list[Job]:
+        handed_out.append(len(jobs := next_(self)))
+        return jobs
+
+    def noted_beside(self: Conductor, run: str) -> Job | None:
+        joined.append(job := beside(self, run))
+        return job
+
+    monkeypatch.setattr(Conductor, "next", noted)
+    monkeypatch.setattr(Conductor, "beside", noted_beside)
     outs = [tmp_path / "packed", tmp_path / "alone"]
     for out, pack in zip(outs, (3, 1), strict=True):
         sweep(Sweep.parse(TREE | change | {"pack": pack}), out=out)
+        if pack > 1:
+            assert max(handed_out) == 3
+            assert any(joined)
+            handed_out.clear()
+            joined.clear()
+    assert max(handed_out) == 1
+    assert not any(joined)
     lengths = []
     for number in range(10):
         packed, alone = (open_run(out / "vae" / f"trial_{number:04d}") for out in outs)

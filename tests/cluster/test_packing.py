@@ -201,7 +201,7 @@ def test_one_that_was_given_to_another_process_ends_the_job_and_no_run(
 def test_a_run_that_joins_others_scores_as_alone(tmp_path: Path, digits: Dataset, judges: list[Judge]) -> None:
     """One while they train, one of other shapes that is done after them, and one where all have ended."""
     packed, alone = Played(tmp_path / "packed", digits, judges), Played(tmp_path / "alone", digits, judges)
-    waiting = [[packed.task(3)], [packed.task(4, **{"model": {"name": "vae", "hidden": 12}})], [], []]
+    waiting = [[packed.task(3)], [packed.task(4, model={"name": "vae", "hidden": 12})], [], []]
 
     def more() -> list[Task]:
         if waiting:
@@ -221,7 +221,7 @@ def test_a_run_that_joins_others_scores_as_alone(tmp_path: Path, digits: Dataset
     )
     ended = [run for run, how in packed.told if isinstance(how, dict)]
     assert sorted(ended) == [f"vae/{seed}" for seed in (1, 2, 3, 4, 5)]
-    for task in [*map(alone.task, (1, 2, 3, 5)), alone.task(4, **{"model": {"name": "vae", "hidden": 12}})]:
+    for task in [*map(alone.task, (1, 2, 3, 5)), alone.task(4, model={"name": "vae", "hidden": 12})]:
         alone.alone(task)
     for seed in (1, 2, 3, 4, 5):
         assert packed.metrics(seed) == pytest.approx(alone.metrics(seed), rel=1e-3)
