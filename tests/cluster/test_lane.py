@@ -19,11 +19,12 @@ def test_a_job_is_over_when_its_last_run_has_ended_and_stopping_it_stops_each() 
         """Two runs that report in turn, each until it is told to stop, or for three rows."""
 
         answers: list[bool]
+        joined: list[list[str]]
 
         def close(self) -> None: ...
 
         def _begin(self, tasks: Sequence[Task]) -> None:
-            self.answers, self._events = [], self._script([task.run for task in tasks])
+            self.answers, self.joined, self._events = [], [], self._script([task.run for task in tasks])
 
         def _script(self, left: list[str]) -> Iterator[Event]:
             for epoch in (1, 2, 3):
@@ -32,6 +33,9 @@ def test_a_job_is_over_when_its_last_run_has_ended_and_stopping_it_stops_each() 
                     if not self.answers[-1] or epoch == 3:
                         left.remove(run)
                         yield Event("done", run)
+
+        def _join(self, tasks: Sequence[Task]) -> None:
+            self.joined.append([task.run for task in tasks])
 
         def _answer(self, go_on: bool) -> None:
             self.answers.append(go_on)
@@ -56,6 +60,15 @@ def test_a_job_is_over_when_its_last_run_has_ended_and_stopping_it_stops_each() 
     lane.stop()
     assert lane.ended
     assert lane.answers == [False, False]
+    lane.start(tasks)
+    lane.next()
+    lane.take_in([Task("c", EXPERIMENT, finalist=True)])
+    lane.refuse("a")
+    assert (lane.answers, lane.joined) == ([False], [["c"]])
+    told = [lane.next() for _ in range(5)]
+    assert [(event.kind, event.run) for event in told[:2]] == [("done", "a"), ("row", "b")]
+    assert lane.answers == [False, True, True, True]
+    assert not lane.ended, "the one that was taken in has not ended"
 
 
 def test_what_joins_a_job_that_is_over_is_a_job_of_its_own() -> None:
