@@ -1,4 +1,4 @@
-"""What every report starts with."""
+"""What every report starts with, and the models that several of them time."""
 
 import os
 import platform
@@ -9,6 +9,24 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+MODELS: list[dict[str, Any]] = [
+    {"name": "vae"},
+    {"name": "gan"},
+    {"name": "aae"},
+    {"name": "vae_gan"},
+    {"name": "cvae"},
+    {"name": "joint_vae"},
+    {"name": "discrete_vae"},
+    {"name": "vae", "network": "conv"},
+    {"name": "gan", "network": "conv"},
+    {"name": "progan", "growth": False},
+]
+
+
+def name_of(model: dict[str, Any]) -> str:
+    return " ".join(map(str, model.values()))
 
 
 def header(title: str, packages: Sequence[str]) -> str:

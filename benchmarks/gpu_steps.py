@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.common import header
+from benchmarks.common import MODELS, header, name_of
 from genray.config import Experiment
 from genray.data.datasets import load
 from genray.data.spec import Dataset
@@ -20,24 +20,8 @@ from genray.train import steps
 from genray.train.distributed import Distributed
 from genray.train.trainer import Trainer, make_trainer
 
-MODELS: list[dict[str, Any]] = [
-    {"name": "vae"},
-    {"name": "gan"},
-    {"name": "aae"},
-    {"name": "vae_gan"},
-    {"name": "cvae"},
-    {"name": "joint_vae"},
-    {"name": "discrete_vae"},
-    {"name": "vae", "network": "conv"},
-    {"name": "gan", "network": "conv"},
-    {"name": "progan", "growth": False},
-]
 NUM_COMPARED = 100  # steps, of which losses are compared
 NUM_PROFILED = 50
-
-
-def name_of(model: dict[str, Any]) -> str:
-    return " ".join(map(str, model.values()))
 
 
 def trainer_of(data: Dataset, model: dict[str, Any], asked: argparse.Namespace) -> Trainer:

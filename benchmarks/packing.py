@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import header, spread
+from benchmarks.common import MODELS, header, name_of, spread
 from benchmarks.gpu_steps import as_they_are
 from genray.config import Experiment
 from genray.data.datasets import load
@@ -21,23 +21,7 @@ from genray.train.distributed import Distributed, pick_device
 from genray.train.pack import Pack
 from genray.train.trainer import Trainer, make_trainer
 
-MODELS: list[dict[str, Any]] = [
-    {"name": "vae"},
-    {"name": "gan"},
-    {"name": "aae"},
-    {"name": "vae_gan"},
-    {"name": "cvae"},
-    {"name": "joint_vae"},
-    {"name": "discrete_vae"},
-    {"name": "vae", "network": "conv"},
-    {"name": "gan", "network": "conv"},
-    {"name": "progan", "growth": False},
-]
 NUM_FIRST = 12  # steps that are not counted, among which those that are captured
-
-
-def name_of(model: dict[str, Any]) -> str:
-    return " ".join(map(str, model.values()))
 
 
 def trainers_of(data: Dataset, model: dict[str, Any], count: int, asked: argparse.Namespace) -> list[Trainer]:

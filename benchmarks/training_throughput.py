@@ -20,25 +20,13 @@ from typing import Any
 import torch
 
 from benchmarks import bare_loops, pythae_trainers
-from benchmarks.common import header, spread
+from benchmarks.common import MODELS, header, name_of, spread
 from genray.config import Experiment
 from genray.data.datasets import load
 from genray.data.spec import TrainingData
 from genray.train.distributed import Distributed
 from genray.train.trainer import Trainer, make_trainer
 
-MODELS: list[dict[str, Any]] = [
-    {"name": "vae"},
-    {"name": "gan"},
-    {"name": "aae"},
-    {"name": "vae_gan"},
-    {"name": "cvae"},
-    {"name": "joint_vae"},
-    {"name": "discrete_vae"},
-    {"name": "vae", "network": "conv"},
-    {"name": "gan", "network": "conv"},
-    {"name": "progan", "growth": False},
-]
 RIVALS = {
     "bare": "the bare loop",
     "fused": "with fused Adam",
@@ -47,10 +35,6 @@ RIVALS = {
     "pythae": "pythae",
 }
 Epoch = Callable[[], object]
-
-
-def name_of(model: dict[str, Any]) -> str:
-    return " ".join(map(str, model.values()))
 
 
 def trainer_of(data: TrainingData, model: dict[str, Any], asked: argparse.Namespace) -> Trainer:
