@@ -43,7 +43,7 @@ def test_iwae_trains_through_its_stages_and_scores_the_same_bits(monkeypatch: py
 
     def noted(trainer: _mnist.Trainer, factor: float) -> None:
         scale(trainer, factor)
-        rates.append(trainer.phases[0].optimizer.param_groups[0]["lr"])
+        rates.append(float(trainer.phases[0].rate))
 
     monkeypatch.setattr(_mnist.Trainer, "scale_learning_rates", noted)
     small = iwae.Work(("VAE, k=1", "VAE, k=5", "IWAE, k=5", "IWAE, k=50, 2 layers"), 2, (1, 1), 100, 150, 20)
