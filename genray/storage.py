@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
-import socket
 import time
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -186,23 +183,3 @@ def patiently(action: Callable[[], _T]) -> _T:
                 raise
         time.sleep(pause)
         pause = min(2 * pause, 10.0)
-
-
-class Superseded(RuntimeError):
-    """Another process has taken this over, because this one was believed to be dead."""
-
-
-class Claim:
-    """A mark in the storage that says who works on something: whoever came last. A process that was cut off from the
-    network, and comes back after its work was given to another, finds that out before it writes."""
-
-    def __init__(self, storage: Storage, prefix: str) -> None:
-        self._storage, self._name = storage, f"{prefix}/.owner"
-        self._owner = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4()}"
-        patiently(lambda: storage.write(self._name, self._owner.encode()))
-
-    def check(self) -> None:
-        """Raises Superseded."""
-        owner = patiently(lambda: self._storage.read(self._name)).decode()
-        if owner != self._owner:
-            raise Superseded(f"{self._name} says that {owner} works on this now")

@@ -8,7 +8,7 @@ from genray import storage
 from genray.config import Experiment
 from genray.errors import UserError
 from genray.runs import create_run
-from genray.storage import Bucket, Claim, Disk, Storage, Superseded, patiently, pull, push
+from genray.storage import Bucket, Disk, Storage, patiently, pull, push
 from tests.s3 import s3_server
 
 
@@ -131,15 +131,6 @@ def test_files_that_are_being_written_are_not_sent(tmp_path: Path) -> None:
     kept, here = Recorder(tmp_path / "kept"), tmp_path / "here"
     storage.files.write_text(here / ".metrics.jsonl.abc", "half")
     assert push(here, kept, "run", {}) == {}
-
-
-def test_who_was_given_up_for_dead_finds_that_out(kept: Storage) -> None:
-    first = Claim(kept, "run")
-    first.check()
-    second = Claim(kept, "run")
-    second.check()
-    with pytest.raises(Superseded, match="works on this now"):
-        first.check()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Literal, get_args
 
 from optuna.storages import BaseStorage
 
+from genray.claim import Turn
 from genray.cluster.queue import ModelQueue, SetAside, Status
 from genray.cluster.study import Job
 from genray.runs import Row
@@ -62,6 +64,7 @@ class Conductor:
         self.halted = ""  # why the sweep is to end before it is finished
         self.halted_by: Cause | None = None  # where runs were the reason
         self._deaths = Counter[tuple[str, Cause]]()
+        self._giver, self._given = uuid.uuid4().hex, 0
         self._jobs: dict[str, tuple[ModelQueue, Job]] = {}
         self._packs: dict[str, Pack] = {}  # of each run that is handed out
         self._started: dict[str, float] = {}
@@ -98,7 +101,13 @@ class Conductor:
         self._note(queue, job, self._packs[run])
         return job
 
+    @property
+    def turn(self) -> Turn:
+        """Of what was handed out last. Of two processes with one run, it belongs to that of the later turn."""
+        return Turn(self._giver, self._given)
+
     def _note(self, queue: ModelQueue, job: Job, pack: Pack) -> None:
+        self._given += 1
         self._jobs[job.run], self._packs[job.run], self._started[job.run] = (queue, job), pack, time.monotonic()
 
     def _share_s(self, run: str) -> float:

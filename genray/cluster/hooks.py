@@ -38,7 +38,7 @@ class HandOut(_NotSaved, Searcher):  # type: ignore[misc]  # ray has no types
         if not (jobs := self._conductor.next()):
             return str(Searcher.FINISHED) if self._conductor.finished else None
         self.runs[trial_id] = [job.run for job in jobs]
-        return as_config(jobs)
+        return as_config(jobs, self._conductor.turn)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         pass
@@ -99,7 +99,7 @@ class Watch(_NotSaved, Callback):  # type: ignore[misc]
         others = self._conductor.at_work(runs)
         if others and (job := self._conductor.beside(others[0])) is not None:
             runs.append(job.run)
-            actor.take_in.remote(as_config([job]))
+            actor.take_in.remote(as_config([job], self._conductor.turn))
             self._conductor.heard(job.run)
         if is_refused:
             self._refused.remove(run)

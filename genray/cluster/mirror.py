@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from genray import files
+from genray.claim import Claim
 from genray.endings import words
 from genray.errors import Fault, UserError
-from genray.storage import Bucket, Claim, Stamp, Storage, pull, push
+from genray.storage import Bucket, Stamp, Storage, pull, push
 
 EVERY_S = 5.0  # of the sweep's own state, at most, is lost with the driver's machine
 SHARED = "shared"  # in place of a URL: the sweep's folder is the same on every machine

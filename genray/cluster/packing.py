@@ -96,7 +96,7 @@ def _as_one(
 def _part(
     task: Task, shared: Shared, final: Callable[[], Final], report: Report, end: End, at: Distributed, place: ExitStack
 ) -> Part:
-    path, keep = place.enter_context(shared.place.open(task.run))
+    path, keep = place.enter_context(shared.place.open(task.run, turn=task.turn))
     run = open_folder(path, task.experiment, at)
 
     def ended(how: Ended) -> None:

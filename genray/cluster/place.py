@@ -16,10 +16,11 @@ from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from genray import files
+from genray.claim import Claim, Turn
 from genray.cluster import resources
 from genray.cluster.mirror import SHARED, bucket_of
 from genray.errors import Fault, UserError
-from genray.storage import Claim, Disk, Stamp, Storage, patiently, pull, push
+from genray.storage import Disk, Stamp, Storage, patiently, pull, push
 from genray.train import checkpoint
 
 CONCURRENT = 8  # transfers to the driver's disk at once
@@ -33,12 +34,16 @@ class Workspace(NamedTuple):
     keep: Callable[[], None]
 
 
+Opened = contextlib.AbstractContextManager[Workspace]
+
+
 class Place(ABC):
     """Can be pickled: every process of a sweep is given it."""
 
     @abstractmethod
-    def open(self, run: str, *, rank: int = 0) -> contextlib.AbstractContextManager[Workspace]:
-        """The run's folder, with what was kept of it before. Rank 0 writes, the others read. Kept again at the end."""
+    def open(self, run: str, *, rank: int = 0, turn: Turn | None = None) -> Opened:
+        """The run's folder, with what was kept of it before. Rank 0 writes, the others read. Kept again at the end.
+        Raises Superseded where the run was given out again after that `turn`."""
 
     @abstractmethod
     def set_aside(self, run: str, to: str) -> None:
@@ -52,7 +57,7 @@ class SameFolder(Place):
         self._out = out
 
     @contextlib.contextmanager
-    def open(self, run: str, *, rank: int = 0) -> Iterator[Workspace]:
+    def open(self, run: str, *, rank: int = 0, turn: Turn | None = None) -> Iterator[Workspace]:
         yield Workspace(self._out / run, lambda: None)
 
     def set_aside(self, run: str, to: str) -> None:
@@ -66,10 +71,10 @@ class Elsewhere(Place):
         self._storage, self._prefix = storage, prefix
 
     @contextlib.contextmanager
-    def open(self, run: str, *, rank: int = 0) -> Iterator[Workspace]:
+    def open(self, run: str, *, rank: int = 0, turn: Turn | None = None) -> Iterator[Workspace]:
         kept = f"{self._prefix}/{run}"
         with scratch() as folder:
-            claim = Claim(self._storage, kept) if rank == 0 else None
+            claim = Claim(self._storage, kept, turn) if rank == 0 else None
             pull(self._storage, kept, folder, {})
             sent: dict[str, Stamp] = {}
 

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from genray.claim import Turn
 from genray.cluster.deaths import RAISED
 from genray.cluster.lane import GroupLane, Lane, LocalLane
 from genray.cluster.study import Job
@@ -25,9 +26,10 @@ class Given:
 
 
 class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
-    """`config` is one job: {"runs": [{"run", "experiment" as YAML, "finalist"}, ...]}. Each step is one row of a run,
-    or says how the run ended: {"kind": "row" | "done" | "stopped" | "failed", "run", "row", "reason"}. A row goes as
-    pairs: of a dict Tune would keep statistics of every number, in the driver and for as long as the sweep lasts."""
+    """`config` is one job: {"runs": [{"run", "experiment" as YAML, "finalist"}, ...], "turn"}. Each step is one row of
+    a run, or says how the run ended: {"kind": "row" | "done" | "stopped" | "failed", "run", "row", "reason"}. A row
+    goes as pairs: of a dict Tune would keep statistics of every number, in the driver and for as long as the sweep
+    lasts."""
 
     def setup(self, config: dict[str, Any], given: Given) -> None:
         tasks = as_tasks(config)
@@ -69,15 +71,17 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
         self._lane.close()
 
 
-def as_config(jobs: Sequence[Job]) -> dict[str, Any]:
+def as_config(jobs: Sequence[Job], turn: Turn) -> dict[str, Any]:
     return {
-        "runs": [{"run": job.run, "experiment": job.experiment.to_yaml(), "finalist": job.finalist} for job in jobs]
+        "runs": [{"run": job.run, "experiment": job.experiment.to_yaml(), "finalist": job.finalist} for job in jobs],
+        "turn": list(turn),
     }
 
 
 def as_tasks(config: dict[str, Any]) -> list[Task]:
+    turn = Turn(*config["turn"])
     return [
-        Task(each["run"], Experiment.parse(parse_yaml(each["experiment"], each["run"])), each["finalist"])
+        Task(each["run"], Experiment.parse(parse_yaml(each["experiment"], each["run"])), each["finalist"], turn)
         for each in config["runs"]
     ]
 

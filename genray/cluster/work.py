@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from genray.claim import Turn
 from genray.cluster.hanging import watched
 from genray.cluster.place import Place
 from genray.config import Experiment
@@ -47,6 +48,7 @@ class Task:
     run: str
     experiment: Experiment
     finalist: bool
+    turn: Turn | None = None  # which time it is handed out
 
 
 def do(
@@ -59,7 +61,7 @@ def do(
     torch.set_num_threads(max(1, int(task.experiment.resources.cpu)))
     with (
         watched(report, shared.timeout_s) as heard,
-        shared.place.open(task.run, rank=at.rank) as (path, keep),
+        shared.place.open(task.run, rank=at.rank, turn=task.turn) as (path, keep),
         _told_when_out_of_memory(task.experiment, at),
     ):
         run = open_folder(path, task.experiment, at)

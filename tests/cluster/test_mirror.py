@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from genray import files
+from genray.claim import Claim
 from genray.cluster import mirror
 from genray.errors import Fault, UserError
-from genray.storage import Bucket, Claim
+from genray.storage import Bucket
 from tests.s3 import s3_server
 
 

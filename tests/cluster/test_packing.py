@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genray.claim import Claim, Superseded, Turn
 from genray.cluster import packing
 from genray.cluster.packing import do_all
 from genray.cluster.place import Elsewhere, SameFolder, Workspace
@@ -20,7 +21,7 @@ from genray.metrics.evaluate import Judge, make_judge
 from genray.metrics.features import extractor_for
 from genray.models.vae import Model
 from genray.runs import Row, open_run
-from genray.storage import Claim, Disk, Superseded
+from genray.storage import Disk
 from genray.train.distributed import Distributed
 from genray.train.loop import Outcome
 from genray.train.together import Ended
@@ -148,7 +149,7 @@ def test_what_a_storage_does_not_take_ends_the_job_and_no_run(
 ) -> None:
     class Full(SameFolder):
         @contextmanager
-        def open(self, run: str, *, rank: int = 0) -> Iterator[Workspace]:
+        def open(self, run: str, *, rank: int = 0, turn: Turn | None = None) -> Iterator[Workspace]:
             def keep() -> None:
                 if run == "vae/2":
                     raise OSError("no such host")

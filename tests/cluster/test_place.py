@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from genray.claim import Superseded
 from genray.cluster import environment, place
 from genray.cluster.place import DriverDisk, Elsewhere, SameFolder, scratch
 from genray.errors import Fault, UserError
-from genray.storage import Disk, Superseded
+from genray.storage import Disk
 
 
 @pytest.fixture(autouse=True)
