@@ -20,7 +20,7 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
 
     from genray.cluster import resources
     from genray.cluster.carried import carry
-    from genray.cluster.lane import GroupLane
+    from genray.cluster.group_lane import GroupLane
     from genray.cluster.place import SameFolder
     from genray.cluster.work import Shared, Task
 

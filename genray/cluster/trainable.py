@@ -11,7 +11,9 @@ from ray import tune
 
 from genray.claim import Turn
 from genray.cluster.deaths import RAISED
-from genray.cluster.lane import GroupLane, Lane, LocalLane
+from genray.cluster.group_lane import GroupLane
+from genray.cluster.lane import Lane
+from genray.cluster.local_lane import LocalLane
 from genray.cluster.study import Job
 from genray.cluster.work import Final, Task
 from genray.config import Experiment

@@ -72,7 +72,7 @@ def test_a_job_is_over_when_its_last_run_has_ended_and_stopping_it_stops_each() 
 
 
 def test_what_joins_a_job_that_is_over_is_a_job_of_its_own() -> None:
-    from genray.cluster.lane import Joining
+    from genray.cluster.local_lane import Joining
 
     one, other = (Task(run, EXPERIMENT, finalist=False) for run in ("a", "b"))
     joining = Joining()
