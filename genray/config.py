@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -214,7 +215,8 @@ class Experiment(Strict):
                 raise ValueError(f"metrics: {name!r} is not a metric{nearest(name, metrics.names())}")
         if self.batch_size % self.workers:
             raise ValueError(
-                f"batch_size must be a multiple of workers, got batch_size={self.batch_size}, workers={self.workers}"
+                f"batch_size must be a multiple of workers, got batch_size={self.batch_size}, workers={self.workers}; "
+                f"set batch_size to {math.ceil(self.batch_size / self.workers) * self.workers}"
             )
         return self
 

@@ -21,13 +21,15 @@ _INSIDE = (3 - math.sqrt(5)) / 2  # where in a range it is tried beside its ends
 
 def _number(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"must be a number, got {value!r}")
+        raise ValueError(f"must be a number, got {value!r}; write one, 0.001 for example")
     return value
 
 
 def _scalar(value: object) -> object:
     if value is not None and not isinstance(value, bool | int | float | str):
-        raise ValueError(f"a choice is a number, a text, true, false or null, got {value!r}")
+        raise ValueError(
+            f"a choice is a number, a text, true, false or null, got {value!r}; write each as one of these"
+        )
     return value
 
 
@@ -42,7 +44,7 @@ class Choice(Strict):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len({(type(value), value) for value in self.choice}) < len(self.choice):
-            raise ValueError(f"each choice stands once, got {list(self.choice)}")
+            raise ValueError(f"each choice stands once, got {list(self.choice)}; leave out one")
         return self
 
     def suggest(self, trial: Trial, name: str) -> Value:
@@ -68,7 +70,9 @@ class Uniform(Strict):
     def _check(self) -> Self:
         low, high = _ordered("uniform", self.uniform)
         if self.step is not None and not math.isclose(round((high - low) / self.step) * self.step, high - low):
-            raise ValueError(f"step must divide the range, got uniform=[{low:g}, {high:g}], step={self.step:g}")
+            raise ValueError(
+                f"step must divide the range, got uniform=[{low:g}, {high:g}], step={self.step:g}; change one of them"
+            )
         return self
 
     def suggest(self, trial: Trial, name: str) -> Value:
@@ -94,7 +98,9 @@ class LogUniform(Strict):
     def _check(self) -> Self:
         low, high = _ordered("loguniform", self.loguniform)
         if low <= 0:
-            raise ValueError(f"loguniform needs low > 0, of which there is a logarithm, got [{low:g}, {high:g}]")
+            raise ValueError(
+                f"loguniform needs low > 0, of which there is a logarithm, got [{low:g}, {high:g}]; raise low"
+            )
         return self
 
     def suggest(self, trial: Trial, name: str) -> Value:
@@ -118,7 +124,9 @@ class Integer(Strict):
     def _check(self) -> Self:
         low, high = _ordered("int", self.int)
         if (high - low) % self.step:
-            raise ValueError(f"step must divide the range, got int=[{low:g}, {high:g}], step={self.step}")
+            raise ValueError(
+                f"step must divide the range, got int=[{low:g}, {high:g}], step={self.step}; change one of them"
+            )
         return self
 
     def suggest(self, trial: Trial, name: str) -> Value:
@@ -153,7 +161,9 @@ def _parse(value: object) -> object:
     if not isinstance(value, Mapping):
         if isinstance(value, tuple(_KINDS.values())):
             return value
-        raise ValueError(f"is a range, {{uniform: [0, 0.5]}} for example (kinds: {', '.join(_KINDS)}), got {value!r}")
+        raise ValueError(
+            f"must be a range (kinds: {', '.join(_KINDS)}), got {value!r}; write {{uniform: [0, 0.5]}}, for example"
+        )
     kinds = [key for key in value if key in _KINDS]
     if len(kinds) != 1:
         wrong = next((str(key) for key in value if key not in _KINDS), "")

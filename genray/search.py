@@ -80,8 +80,11 @@ class Scheduler(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.asha is None) == (self.median is None):
-            raise ValueError("scheduler takes one of {asha: {...}}, {median: {...}} and none")
+        given = [key for key, value in self if value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"scheduler takes one of asha, median and none, got {' and '.join(given) or 'neither'}; write one"
+            )
         return self
 
 
@@ -98,7 +101,7 @@ def scheduler_or_none(value: object) -> object:
 
 def _known_pack(value: object) -> object:
     if value != "auto" and not (type(value) is int and value >= 1):
-        raise ValueError(f"pack must be auto or a number of seeds >= 1, got {value!r}")
+        raise ValueError(f"pack must be auto or a number of seeds >= 1, got {value!r}; write auto")
     return value
 
 

@@ -104,12 +104,14 @@ class Sweep(Strict):
             if name not in models.names():
                 raise ValueError(f"models: {name!r} is not a model{nearest(name, models.names())}")
         if len(set(self.models)) < len(self.models):
-            raise ValueError(f"models: each stands once, got {', '.join(self.models)}")
+            raise ValueError(f"models: each stands once, got {', '.join(self.models)}; leave out one")
         for name in self.model_search:
             if name not in self.models:
                 raise ValueError(f"model_search: {name!r} is not among models{nearest(name, self.models)}")
         if isinstance(model := self.experiment.get("model", {}), Mapping) and "name" in model:
-            raise ValueError("experiment.model.name: models are named under `models`; remove it")
+            raise ValueError(
+                f"experiment.model.name: models are named under `models`, got {model['name']!r} here; remove it"
+            )
 
     def _check_rules(self) -> None:
         for key in {key for model in self.models for key in self.space(model)}:
@@ -117,7 +119,11 @@ class Sweep(Strict):
                 if key == fixed or (fixed != "model" and key.startswith(f"{fixed}.")):
                     raise ValueError(f"search: {key!r} cannot be searched: {reason}; set experiment.{key} instead")
         if len(self.objective) == 2 and self.scheduler is not None:
-            raise ValueError("scheduler must be none with two objectives, of which neither alone says what to stop")
+            which = " and ".join(objective.metric for objective in self.objective)
+            raise ValueError(
+                f"with two objectives neither alone says what to stop, got {which}; set scheduler to none, "
+                f"or leave out one of them"
+            )
         if self.pack > 1 and any(objective.metric == "train_seconds" for objective in self.objective):
             raise ValueError(
                 f"train_seconds cannot be compared of trials that share a device, got pack={self.pack}; set it to 1"
@@ -125,7 +131,10 @@ class Sweep(Strict):
         if self.optuna.sampler == "grid":
             self._check_grid()
         elif self.trials is None:
-            raise ValueError("trials is required with every sampler but grid; set how many a model gets")
+            raise ValueError(
+                f"trials is required with every sampler but grid, got optuna.sampler={self.optuna.sampler}; "
+                f"set how many a model gets"
+            )
 
     def _check_grace(self, limit: Budget) -> None:
         """Early stopping counts in epochs where the budget does, else in per cent of it."""
@@ -149,11 +158,15 @@ class Sweep(Strict):
     def _check_grid(self) -> None:
         sizes = {model: self.grid_size(model) for model in self.models}
         if self.trials is None and len(set(sizes.values())) > 1:
-            raise ValueError(f"trials is required where models' grids differ in size, as here: {sizes}")
+            raise ValueError(
+                f"trials is required where models' grids differ in size, got {sizes}; "
+                f"set it to {min(sizes.values())} or less"
+            )
         small = min(sizes, key=lambda model: sizes[model])
         if self.trials is not None and self.trials > sizes[small]:
             raise ValueError(
-                f"trials must be <= the points of the grid, got trials={self.trials}, {small}={sizes[small]}"
+                f"trials must be <= the points of the grid, got trials={self.trials}, {small}={sizes[small]}; "
+                f"lower trials"
             )
 
     def _check_objective(self, experiment: Experiment) -> None:

@@ -32,8 +32,8 @@ class DiscreteVAEConfig(ELBOConfig):
     def _check_estimator(self) -> Self:
         if self.estimator == "reparameterization":
             raise ValueError(
-                "estimator 'reparameterization' needs codes with a derivative, which the bits of a discrete_vae do not "
-                "have; take score_function, control_variate or leave_one_out"
+                f"estimator {self.estimator!r} needs codes with a derivative, which the bits of a discrete_vae do not "
+                f"have; take score_function, control_variate or leave_one_out"
             )
         return self
 

@@ -41,9 +41,11 @@ class JointVAEConfig(ModelConfig):
     @model_validator(mode="after")
     def _check_binarized(self) -> Self:
         if self.binarized and self.likelihood == "gaussian":
-            raise ValueError("binarized pixels are 0 or 1, got likelihood='gaussian'; set likelihood to bernoulli")
+            raise ValueError(
+                f"binarized pixels are 0 or 1, got likelihood={self.likelihood!r}; set likelihood to bernoulli"
+            )
         if self.binarized and self.views == "recoloured":
-            raise ValueError("binarized pixels have no other colour, got views='recoloured'; set binarized to false")
+            raise ValueError(f"binarized pixels have no other colour, got views={self.views!r}; set binarized to false")
         return self
 
 

@@ -53,8 +53,8 @@ class ProGANConfig(ModelConfig):
             )
         if self.batch_norm == "both" and self.loss == "wgan_gp":
             raise ValueError(
-                "batch_norm in the critic mixes images of which wgan_gp bounds each one's slope, "
-                "got batch_norm='both', loss='wgan_gp'; set batch_norm to generator or loss to nonsaturating"
+                f"batch_norm in the critic mixes images of which wgan_gp bounds each one's slope, got batch_norm="
+                f"{self.batch_norm!r}, loss={self.loss!r}; set batch_norm to generator or loss to nonsaturating"
             )
         return self
 

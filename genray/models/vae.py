@@ -38,7 +38,9 @@ class VAEConfig(ELBOConfig):
     @model_validator(mode="after")
     def _check_binarized(self) -> Self:
         if self.binarized and self.likelihood == "gaussian":
-            raise ValueError("binarized pixels are 0 or 1, got likelihood='gaussian'; set likelihood to bernoulli")
+            raise ValueError(
+                f"binarized pixels are 0 or 1, got likelihood={self.likelihood!r}; set likelihood to bernoulli"
+            )
         return self
 
     @model_validator(mode="after")
