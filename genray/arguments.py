@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from genray import models, schema
-from genray.config import Experiment, parse_overrides, with_values
+from genray.config import Experiment
 from genray.errors import UserError, nearest
+from genray.overrides import parse_overrides, with_values
 from genray.space import Sweep
 
 _CHECKOUT, _INSTALLED = Path(__file__).parents[1], Path(sysconfig.get_path("data")) / "share" / "genray"

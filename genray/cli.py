@@ -385,7 +385,7 @@ def study(
     """
     import genray
     from genray import console
-    from genray.config import parse_overrides
+    from genray.overrides import parse_overrides
 
     folder, changes = out or Path("runs") / name, parse_overrides(set_ or ())
     with resumable(folder / "study.yaml"):

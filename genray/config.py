@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     SerializeAsAny,
-    ValidationError,
     field_serializer,
     model_validator,
 )
 
-from genray.errors import UserError, nearest
+from genray.errors import nearest
 from genray.extractors import DEFAULT
-from genray.files import parse_yaml
+from genray.overrides import flatten
+from genray.strict import Strict
 
 _EPOCHS = 60  # of an experiment that says nothing of its budget
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @classmethod
-    def parse(cls, value: Mapping[str, Any], source: str = "") -> Self:
-        """Validates plain values; the first thing wrong is raised as one line. `source` names the file in it."""
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            raise UserError(_one_line(error, source)) from None
-
-    def plain(self) -> dict[str, Any]:
-        """Values that YAML and JSON can hold."""
-        return self.model_dump(mode="json")
-
-    def to_yaml(self) -> str:
-        return yaml.safe_dump(self.plain(), sort_keys=False)
 
 
 class OptimizerConfig(Strict):
@@ -73,7 +50,7 @@ class Optimizer(PhaseOptimizer):
     """The same for every phase, and under `phases` for one."""
 
     learning_rate_scale: PositiveFloat = 1.0  # multiplies the phases' own rates, which differ between models
-    phases: dict[str, PhaseOptimizer] = {}
+    phases: dict[str, PhaseOptimizer] = Field(default={})
 
     def resolve(self, phase: str, own: OptimizerConfig) -> OptimizerConfig:
         """The phase's own configuration, scaled, then what is set for all phases, then what is set for this one."""
@@ -228,80 +205,3 @@ class Experiment(Strict):
         """Dotted keys in which the two differ, but for `resources`: a run may go on where there are others."""
         mine, theirs = (flatten(e.model_dump(mode="json", exclude={"resources"})) for e in (self, other))
         return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} → {"a.b": 1}"""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def with_values(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `tree` with dotted keys set: {"model.hidden": 64} reaches tree["model"]["hidden"]."""
-    result = copy.deepcopy(dict(tree))
-    for dotted, value in values.items():
-        *path, last = dotted.split(".")
-        place = result
-        for key in path:
-            if place.get(key) is None:
-                place[key] = {}
-            if not isinstance(place[key], dict):
-                raise UserError(
-                    f"{dotted}: {key!r} holds a value, not a group of keys, so {dotted!r} cannot be set; set {key!r}"
-                )
-            place = place[key]
-        place[last] = value
-    return result
-
-
-def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
-    """`key=value` texts of `--set` → dotted keys and YAML values."""
-    values = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not all(key.split(".")):
-            raise UserError(f"--set takes key=value, got {assignment!r}; for example --set model.hidden=64")
-        values[key] = parse_yaml(text, f"--set {key}")
-    return values
-
-
-MOST_SHOWN = 200  # characters of a value in an error
-
-
-def _one_line(error: ValidationError, source: str) -> str:
-    """Pydantic's first error as `source: a.b: what is wrong, got …`, with the nearest key for an unknown one."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if first["type"] == "extra_forbidden":
-        message = f"unknown key{nearest(str(first['loc'][-1]), _known_keys(error.title, first['loc'][:-1]))}"
-    elif first["type"] == "missing":
-        message = "is required; add it"
-    elif first["type"] != "value_error":
-        given = repr(first["input"])
-        message += f", got {given if len(given) <= MOST_SHOWN else given[:MOST_SHOWN] + '…'}"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return ": ".join(part for part in (source, where, message) if part).replace("\n", " ") + more
-
-
-def _known_keys(title: str, path: tuple[int | str, ...]) -> list[str]:
-    """Field names of the `Strict` that stands at `path` below the class named `title`."""
-    classes = {c.__name__: c for c in _subclasses(Strict)}
-    fields = classes[title].model_fields if title in classes else {}
-    for part in path:
-        annotation = fields[str(part)].annotation if str(part) in fields else None
-        kinds = [annotation, *get_args(annotation)]  # of `Budget | None` too
-        fields = next((kind.model_fields for kind in kinds if hasattr(kind, "model_fields")), {})
-    return list(fields)
-
-
-def _subclasses(cls: type[BaseModel]) -> Iterable[type[BaseModel]]:
-    for sub in cls.__subclasses__():
-        yield sub
-        yield from _subclasses(sub)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny, StrictInt, model_validator
 
-from genray.config import Strict
 from genray.errors import nearest
+from genray.strict import Strict
 
 if TYPE_CHECKING:
     from optuna import Trial

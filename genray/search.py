@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from genray import metrics
-from genray.config import Strict
 from genray.errors import nearest
+from genray.strict import Strict
 
 MOST_PERCENT = 100
 SAMPLERS = ("tpe", "random", "grid", "nsga2")

@@ -18,10 +18,12 @@ from pydantic import (
 )
 
 from genray import metrics, models, schema
-from genray.config import Budget, Experiment, Strict, with_values
+from genray.config import Budget, Experiment
 from genray.distributions import Distribution, Value
 from genray.errors import UserError, nearest
+from genray.overrides import with_values
 from genray.search import MOST_PERCENT, Asha, Finalists, Median, Objective, Optuna, Scheduler, scheduler_or_none
+from genray.strict import Strict
 from genray.train.alike import why_apart
 
 _NOT_SEARCHED = {  # what all trials of all models must share

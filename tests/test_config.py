@@ -1,7 +1,8 @@
 import pytest
 
-from genray.config import Experiment, Optimizer, OptimizerConfig, PhaseOptimizer, flatten, parse_overrides, with_values
+from genray.config import Experiment, Optimizer, OptimizerConfig, PhaseOptimizer
 from genray.errors import UserError
+from genray.overrides import flatten, parse_overrides, with_values
 
 
 def test_an_experiment_survives_yaml() -> None:

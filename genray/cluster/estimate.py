@@ -14,8 +14,9 @@ from genray.cluster import environment
 from genray.cluster.costs import Tell, measured
 from genray.cluster.measure import Cost, Given, ModelCost
 from genray.cluster.schedule import Queue, resource_of_trials, wall_seconds
-from genray.config import Experiment, with_values
+from genray.config import Experiment
 from genray.data.spec import Dataset
+from genray.overrides import with_values
 from genray.report.words import counted, duration, listed, number
 from genray.space import Sweep
 

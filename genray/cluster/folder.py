@@ -19,8 +19,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from genray import files, schema
-from genray.config import flatten
 from genray.errors import UserError
+from genray.overrides import flatten
 from genray.space import Sweep
 
 _EXTENDABLE = {"trials", "models", "controls", "lanes", "max_failures", "trial_timeout_s", "start_timeout_s"}

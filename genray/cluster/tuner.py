@@ -23,12 +23,13 @@ from genray.cluster.progress import Progress
 from genray.cluster.trainable import Given, Trial
 from genray.cluster.waiting import Waiting
 from genray.cluster.work import Final, Shared
-from genray.config import Experiment, with_values
+from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.endings import of_disk
 from genray.errors import Fault, UserError
 from genray.metrics.evaluate import make_judge, training_features
 from genray.metrics.floor import floor
+from genray.overrides import with_values
 from genray.space import Sweep
 
 ANSWER_S = 30.0  # for a first process on every machine

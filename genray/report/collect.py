@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from genray import schema
-from genray.config import flatten
 from genray.errors import UserError
+from genray.overrides import flatten
 from genray.report.comparable import apart, refuse_mixtures
 from genray.report.entry import Entry
 from genray.report.search import Search, read_searches

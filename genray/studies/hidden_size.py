@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PositiveInt
 
-from genray.config import Strict
 from genray.data import datasets
 from genray.errors import nearest
 from genray.report.words import counted
+from genray.strict import Strict
 from genray.studies import _hidden_figures as figures
 from genray.studies import _hidden_tables as tables
 from genray.studies import _hidden_words as words

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from genray.config import Experiment, flatten
+from genray.config import Experiment
+from genray.overrides import flatten
 
 _SAME = {"dataset", "image_size", "batch_size", "precision", "epochs", "budget", "model"}
 

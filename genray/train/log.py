@@ -11,8 +11,8 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import hparams
 
 from genray import files, frames
-from genray.config import flatten
 from genray.images import as_png
+from genray.overrides import flatten
 from genray.pictures import Picture
 from genray.runs import Row, Run
 from genray.train.events import Events

@@ -19,8 +19,9 @@ from optuna.trial import TrialState
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from genray.config import Experiment, with_values
+from genray.config import Experiment
 from genray.images import grid
+from genray.overrides import with_values
 from genray.report.intervals import summarize
 
 MODELS = ("vae", "gan", "vae_gan", "aae")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from genray import console
-from genray.config import parse_overrides
+from genray.overrides import parse_overrides
 from genray.report import drawing, study
 from tests.report.test_browser import browser, contrast, luminance, show  # noqa: F401  browser is a fixture
 from tests.studies.fakes import Squares

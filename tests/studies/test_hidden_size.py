@@ -15,8 +15,8 @@ import genray
 from genray import studies
 from genray.cluster import parts
 from genray.cluster.parts import Asked
-from genray.config import with_values
 from genray.errors import UserError
+from genray.overrides import with_values
 from genray.report import drawing
 from genray.space import Sweep
 from genray.studies import _hidden_tests, hidden_size

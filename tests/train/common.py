@@ -3,7 +3,7 @@ from genray.config import Experiment, ModelConfig
 
 def experiment(**changes: object) -> Experiment:
     """A VAE that trains in a moment."""
-    from genray.config import with_values
+    from genray.overrides import with_values
 
     base = {
         "dataset": "digits",

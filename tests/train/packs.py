@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from genray.config import Experiment, with_values
+from genray.config import Experiment
 from genray.data.spec import Dataset
+from genray.overrides import with_values
 from genray.train.distributed import Distributed
 from genray.train.pack import Pack
 from genray.train.trainer import Trainer, make_trainer

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, NonNegativeFloat, PositiveFloat
 
 from genray import files
-from genray.config import Strict
 from genray.errors import UserError
+from genray.strict import Strict
 
 SWEEPS = "~/genray-runs"  # on the head's disk
 SHARED = "shared"
