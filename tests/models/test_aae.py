@@ -83,6 +83,24 @@ def test_training_matches_the_codes_to_the_prior() -> None:
     assert spread[1] > 2 * spread[3]
 
 
+@pytest.mark.parametrize("phase", range(3))
+def test_a_step_moves_a_wide_network_about_as_one_of_256_units(phase: int) -> None:
+    """By what its phase's loss comes from: images, what is said of codes, and codes."""
+
+    def seen(model: Model) -> torch.Tensor:
+        with torch.no_grad():
+            codes = model.encode(BATCH["image"])
+            return [model.decoder, model.discriminator, lambda z: z][phase](codes)
+
+    moved = []
+    for hidden in (256, 2048):
+        model = aae(hidden=hidden)
+        before = seen(model)
+        Steps(model).phase(model.phases()[phase], BATCH, Noise(0))
+        moved.append((seen(model) - before).square().mean().sqrt().item())
+    assert moved[1] < 3 * moved[0]  # at the same rates, 14 to 25
+
+
 @pytest.mark.parametrize("prior", ["mixture", "swiss_roll"])
 def test_a_prior_of_the_plane_is_refused_elsewhere(prior: str) -> None:
     with pytest.raises(UserError, match=f"prior '{prior}' needs two dimensions, got latent=8; set it to 2"):
