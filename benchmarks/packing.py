@@ -85,8 +85,11 @@ class Processes:
         self._pool.terminate()
 
 
+_barriers: list[Any] = []  # of a process that trains beside others: where all begin together
+
+
 def _begin(barrier: Any) -> None:
-    globals()["_barrier"] = barrier
+    _barriers.append(barrier)
     torch.set_num_threads(1)
 
 
@@ -98,7 +101,7 @@ def _timed(seed: int, model: dict[str, Any], asked: argparse.Namespace, replayed
     trainer.end_epoch()
     found = []
     for turn in range(asked.repeats):
-        globals()["_barrier"].wait()
+        _barriers[0].wait()
         found.append(seconds(lambda: alone([trainer], NUM_FIRST + turn * asked.steps, asked.steps), [trainer]))  # noqa: B023
     return found
 

@@ -36,7 +36,7 @@ from ray.train.torch import TorchTrainer  # noqa: E402
 
 from genray.cluster.place import SameFolder  # noqa: E402
 from genray.cluster.sweep import sweep  # noqa: E402
-from genray.cluster.work import Shared, Task, do  # noqa: E402
+from genray.cluster.work import Means, Shared, Task, do  # noqa: E402
 from genray.config import Experiment  # noqa: E402
 from genray.data.datasets import load  # noqa: E402
 from genray.files import parse_yaml  # noqa: E402
@@ -81,7 +81,7 @@ def shared(out: Path) -> Shared:
 def train_alone(run: str, experiment: Experiment, given: Shared) -> float:
     """One trial's own work; returns its seconds."""
     started = time.perf_counter()
-    do(Task(run, experiment, finalist=False), given, lambda: None, lambda row: True, Distributed.single())
+    do(Task(run, experiment, finalist=False), Means(given, lambda: None, Distributed.single()), lambda row: True)
     return time.perf_counter() - started
 
 

@@ -16,7 +16,7 @@ from ray.train.torch import TorchTrainer
 
 from genray.cluster.deaths import RAISED, cause_of
 from genray.cluster.lane import Event, Lane, could_not_write, end_of
-from genray.cluster.work import Final, Shared, Task, do
+from genray.cluster.work import Final, Means, Shared, Task, do
 from genray.config import Experiment
 from genray.errors import Fault, UserError
 from genray.runs import Row
@@ -82,7 +82,7 @@ def serve(config: dict[str, Any]) -> None:
     while (task := ray.get(mailbox.take.remote(rank))) is not None:
         at = Distributed(pick_device(task.experiment.resources.gpu), rank, world_size)
         try:
-            event = end_of(task.run, do(task, shared, final, partial(report, task.run), at))
+            event = end_of(task.run, do(task, Means(shared, final, at), partial(report, task.run)))
         except OSError as error:
             kind, reason = could_not_write(error)
             raise RAISED[kind](reason) from error

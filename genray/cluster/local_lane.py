@@ -11,7 +11,7 @@ from ray.train.torch import TorchTrainer
 
 from genray.cluster.lane import Event, Lane, could_not_write, end_of
 from genray.cluster.packing import do_all
-from genray.cluster.work import Final, Shared, Task
+from genray.cluster.work import Final, Means, Shared, Task
 from genray.errors import Fault, UserError
 from genray.runs import Row
 from genray.train.distributed import Distributed, pick_device
@@ -65,7 +65,7 @@ class LocalLane(Lane):
     def _do(self, tasks: Sequence[Task], joining: Joining) -> None:
         def loop() -> None:
             at = Distributed.single(pick_device(tasks[0].experiment.resources.gpu))
-            do_all(tasks, self._shared, self._final, self._report, self._end, at, joining.take)
+            do_all(tasks, Means(self._shared, self._final, at), self._report, self._end, joining.take)
 
         try:
             TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()

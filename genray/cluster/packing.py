@@ -10,10 +10,9 @@ from functools import partial
 import torch
 
 from genray.cluster.hanging import watched
-from genray.cluster.work import Final, Shared, Task, do, is_out_of_memory, open_folder, score
+from genray.cluster.work import Means, Task, do, is_out_of_memory, open_folder, score
 from genray.errors import Fault, UserError
 from genray.runs import Row
-from genray.train.distributed import Distributed
 from genray.train.together import Ended, Part, train_pack
 
 Report = Callable[[str, Row], bool]  # a run's row, and whether the run goes on
@@ -23,15 +22,7 @@ More = Callable[[], Sequence[Task]]  # runs that are to be one with those that a
 _log = logging.getLogger(__name__)
 
 
-def do_all(
-    tasks: Sequence[Task],
-    shared: Shared,
-    final: Callable[[], Final],
-    report: Report,
-    end: End,
-    at: Distributed,
-    more: More = lambda: (),
-) -> None:
+def do_all(tasks: Sequence[Task], means: Means, report: Report, end: End, more: More = lambda: ()) -> None:
     """Trains, and scores finalists on the test split. Calls `end` for each run, as soon as it has ended; for the last
     one when this process is free for the next job."""
     left = {task.run: task for task in tasks}
@@ -51,37 +42,30 @@ def do_all(
         return tasks
 
     if len(tasks) > 1:
-        if reason := _as_one(tasks, shared, final, report, ended, at, joining):
+        if reason := _as_one(tasks, means, report, ended, joining):
             _log.info("%s are done one after the other: %s", ", ".join(left), reason)
-        if left and at.device.type == "cuda":
+        if left and means.at.device.type == "cuda":
             torch.cuda.empty_cache()
     while left or joining():
         task = next(iter(left.values()))
         try:
-            how: Ended = do(task, shared, final, partial(report, task.run), at)
+            how: Ended = do(task, means, partial(report, task.run))
         except (Fault, UserError) as error:
             how = error
         ended(task.run, how)
     end(*untold.pop())
 
 
-def _as_one(
-    tasks: Sequence[Task],
-    shared: Shared,
-    final: Callable[[], Final],
-    report: Report,
-    end: End,
-    at: Distributed,
-    more: More,
-) -> str:
+def _as_one(tasks: Sequence[Task], means: Means, report: Report, end: End, more: More) -> str:
     """Returns why those that have not ended cannot be one; empty where all have, or others could not join them."""
     torch.set_num_threads(max(1, int(tasks[0].experiment.resources.cpu)))
+    shared, at = means.shared, means.at
     timeout_s = None if shared.timeout_s is None else shared.timeout_s * len(tasks)  # they share a device
     try:
         with watched(report, timeout_s) as heard, ExitStack() as places:
 
             def parts_of(tasks: Sequence[Task]) -> list[Part]:
-                return [_part(task, shared, final, heard, end, at, places.enter_context(ExitStack())) for task in tasks]
+                return [_part(task, means, heard, end, places.enter_context(ExitStack())) for task in tasks]
 
             train_pack(parts_of(tasks), shared.data, distributed=at, more=lambda: parts_of(more()))
     except (Fault, UserError) as error:
@@ -93,19 +77,17 @@ def _as_one(
     return ""
 
 
-def _part(
-    task: Task, shared: Shared, final: Callable[[], Final], report: Report, end: End, at: Distributed, place: ExitStack
-) -> Part:
-    path, keep = place.enter_context(shared.place.open(task.run, turn=task.turn))
-    run = open_folder(path, task.experiment, at)
+def _part(task: Task, means: Means, report: Report, end: End, place: ExitStack) -> Part:
+    path, keep = place.enter_context(means.shared.place.open(task.run, turn=task.turn))
+    run = open_folder(path, task.experiment, means.at)
 
     def ended(how: Ended) -> None:
         if not isinstance(how, Fault | UserError):
             try:
-                score(task, run, how, final)
+                score(task, run, how, means.final)
             except (Fault, UserError) as error:
                 how = error
         place.close()  # its files are safe before it is told
         end(task.run, how)
 
-    return Part(task.experiment, run, shared.judge, partial(report, task.run), keep, ended)
+    return Part(task.experiment, run, means.shared.judge, partial(report, task.run), keep, ended)

@@ -42,6 +42,15 @@ class Final:
 
 
 @dataclass(frozen=True)
+class Means:
+    """What a process has for whatever run it does."""
+
+    shared: Shared
+    final: Callable[[], Final]  # opened by finalists alone
+    at: Distributed
+
+
+@dataclass(frozen=True)
 class Task:
     """One run that is to be done. `run` names its folder below the sweep's."""
 
@@ -51,14 +60,13 @@ class Task:
     turn: Turn | None = None  # which time it is handed out
 
 
-def do(
-    task: Task, shared: Shared, final: Callable[[], Final], report: Callable[[Row], bool], at: Distributed
-) -> Outcome:
+def do(task: Task, means: Means, report: Callable[[Row], bool]) -> Outcome:
     """Trains, and scores a finalist on the test split.
 
     Raises Fault for a run that can never go on as it is.
     """
     torch.set_num_threads(max(1, int(task.experiment.resources.cpu)))
+    shared, at = means.shared, means.at
     with (
         watched(report, shared.timeout_s) as heard,
         shared.place.open(task.run, rank=at.rank, turn=task.turn) as (path, keep),
@@ -67,7 +75,7 @@ def do(
         run = open_folder(path, task.experiment, at)
         outcome = train(task.experiment, shared.data, run, judge=shared.judge, report=heard, saved=keep, distributed=at)
         if at.rank == 0:
-            score(task, run, outcome, final)
+            score(task, run, outcome, means.final)
     return outcome
 
 

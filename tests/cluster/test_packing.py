@@ -13,7 +13,7 @@ from genray.claim import Claim, Superseded, Turn
 from genray.cluster import packing
 from genray.cluster.packing import do_all
 from genray.cluster.place import Elsewhere, SameFolder, Workspace
-from genray.cluster.work import Final, Shared, Task, do
+from genray.cluster.work import Final, Means, Shared, Task, do
 from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.errors import Fault
@@ -48,6 +48,10 @@ class Played:
         model = {"name": "vae", "hidden": 16}
         return Task(f"vae/{seed}", Experiment.parse(ASKED | {"model": model, "seed": seed} | changes), finalist=True)
 
+    @property
+    def means(self) -> Means:
+        return Means(self.shared, lambda: self.given, HERE)
+
     def report(self, run: str, row: Row) -> bool:
         self.told.append((run, row["epoch"]))
         return True
@@ -56,11 +60,11 @@ class Played:
         self.told.append((run, how.row if isinstance(how, Outcome) else how))
 
     def do_all(self, *tasks: Task) -> dict[str, object]:
-        do_all(tasks, self.shared, lambda: self.given, self.report, self.end, HERE)
+        do_all(tasks, self.means, self.report, self.end)
         return {run: how for run, how in self.told if not isinstance(how, int | float)}
 
     def alone(self, task: Task) -> None:
-        do(task, self.shared, lambda: self.given, lambda row: True, HERE)
+        do(task, self.means, lambda row: True)
 
     def metrics(self, seed: int) -> dict[str, float]:
         result = open_run(self.out / "vae" / str(seed)).result
@@ -211,15 +215,7 @@ def test_a_run_that_joins_others_scores_as_alone(tmp_path: Path, digits: Dataset
         return [late.append(5) or packed.task(5)] if left else []
 
     late: list[int] = []
-    do_all(
-        [packed.task(1), packed.task(2)],
-        packed.shared,
-        lambda: packed.given,
-        packed.report,
-        packed.end,
-        HERE,
-        more,
-    )
+    do_all([packed.task(1), packed.task(2)], packed.means, packed.report, packed.end, more)
     ended = [run for run, how in packed.told if isinstance(how, dict)]
     assert sorted(ended) == [f"vae/{seed}" for seed in (1, 2, 3, 4, 5)]
     for task in [*map(alone.task, (1, 2, 3, 5)), alone.task(4, model={"name": "vae", "hidden": 12})]:

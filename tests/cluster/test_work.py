@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from genray.cluster.place import SameFolder
-from genray.cluster.work import Final, Shared, Task, do, is_out_of_memory
+from genray.cluster.work import Final, Means, Shared, Task, do, is_out_of_memory
 from genray.config import Experiment
 from genray.data.spec import Dataset, TrainingData
 from genray.errors import Fault
@@ -28,10 +28,8 @@ def test_out_of_memory_says_what_to_lower(shared: Shared) -> None:
     with pytest.raises(Fault, match=r"out of memory on cpu with batch_size=96, model.hidden=100000000000; lower"):
         do(
             Task("vae/trial_0", experiment, False),
-            shared,
-            lambda: pytest.fail("no finalist"),
+            Means(shared, lambda: pytest.fail("no finalist"), Distributed.single()),
             bool,
-            Distributed.single(),
         )
 
 
@@ -67,7 +65,7 @@ def test_the_test_split_is_opened_by_a_finalist_that_ended_and_once(tmp_path: Pa
 
     def done(name: str, finalist: bool, stopped: bool = False) -> list[str]:
         opened.clear()
-        do(Task(name, experiment, finalist), shared, final, lambda row: not stopped, Distributed.single())
+        do(Task(name, experiment, finalist), Means(shared, final, Distributed.single()), lambda row: not stopped)
         return list(opened)
 
     assert done("vae/trial_0", finalist=False) == []
