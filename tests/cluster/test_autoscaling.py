@@ -13,6 +13,13 @@ from tests.cluster.autoscaled import Autoscaled, autoscaled
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]  # a minute each where nothing else runs
 
+VERSIONS = pytest.mark.parametrize(
+    "v2",
+    [
+        pytest.param(True, id="autoscaler v2"),  # the default of `ray up`
+        pytest.param(False, id="autoscaler v1", marks=pytest.mark.nightly),
+    ],
+)
 TREE: dict[str, Any] = {
     "name": "grows",
     "experiment": {
@@ -45,7 +52,7 @@ def wait_until(true: Callable[[], bool], within_s: float) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("v2", [False, True], ids=["autoscaler v1", "autoscaler v2"])
+@VERSIONS
 def test_a_sweep_takes_machines_from_none_to_three_and_leaves_none(tmp_path: Path, v2: bool) -> None:
     out = tmp_path / "out"
     with autoscaled({"worker": WORKER}, max_workers=3, v2=v2) as cluster:
@@ -83,7 +90,7 @@ def test_what_no_machine_that_can_come_could_hold_is_refused_at_once(tmp_path: P
         assert cluster.look() == 0
 
 
-@pytest.mark.parametrize("v2", [False, True], ids=["autoscaler v1", "autoscaler v2"])
+@VERSIONS
 def test_machines_that_never_come_are_waited_for_a_set_time(tmp_path: Path, v2: bool) -> None:
     types = {"worker": WORKER | {"resources": {"CPU": 1, "GPU": 1}}}
     provider = "tests.cluster.no_quota.NoQuota"

@@ -1,4 +1,4 @@
-"""Twenty kills of trial processes, machines and drivers, in the middle of a sweep, change nothing in its table."""
+"""Kills of trial processes, machines and drivers, in the middle of a sweep, change nothing in its table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from tests.cluster.conftest import add_machine
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-KILLS = {"process": 11, "machine": 5, "driver": 4}
+SEVEN = {"process": 4, "machine": 2, "driver": 1}
+TWENTY = {"process": 11, "machine": 5, "driver": 4}
 EPOCHS = 24
 SEED = int(os.environ.get("GENRAY_KILLS_SEED", "0"))  # another seed kills others at other times
 TREE: dict[str, Any] = {
@@ -35,7 +36,6 @@ TREE: dict[str, Any] = {
     "experiment": {"dataset": "digits", "epochs": EPOCHS, "evaluate_every": 6, "checkpoint_every": 3, "batch_size": 32},
     "models": ["vae", "gan"],
     "search": {"model.hidden": {"int": [16, 64]}, "optimizer.learning_rate": {"loguniform": [3e-4, 3e-3]}},
-    "trials": 12,
     "optuna": {"sampler": "random", "seed": 3},
     "finalists": {"seeds": 2},
     "max_failures": 20,
@@ -80,9 +80,9 @@ def trial_processes(cluster: Cluster) -> list[psutil.Process]:
     return found
 
 
-def harass(sweep: Sweep, cluster: Cluster, rng: random.Random) -> Counter[str]:
+def harass(sweep: Sweep, cluster: Cluster, kills: dict[str, int], rng: random.Random) -> Counter[str]:
     """Kills until each kind had its share, or the sweep is over."""
-    plan = [kind for kind, count in KILLS.items() for _ in range(count)]
+    plan = [kind for kind, count in kills.items() for _ in range(count)]
     rng.shuffle(plan)
     done = Counter[str]()
     while plan and sweep.process.poll() is None:
@@ -128,18 +128,22 @@ def histories(out: Path) -> dict[str, list[dict[str, float]]]:
     }
 
 
-def test_twenty_kills_change_nothing(tmp_path: Path, cluster: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("kills", "num_trials"),
+    [pytest.param(SEVEN, 4, id="seven"), pytest.param(TWENTY, 12, id="twenty", marks=pytest.mark.nightly)],
+)
+def test_kills_change_nothing(tmp_path: Path, cluster: Cluster, kills: dict[str, int], num_trials: int) -> None:
     space = tmp_path / "space.yaml"
-    space.write_text(yaml.safe_dump(TREE))
+    space.write_text(yaml.safe_dump(TREE | {"trials": num_trials}))
     undisturbed, harassed = tmp_path / "undisturbed", tmp_path / "harassed"
 
     sweep = Sweep(space, undisturbed, cluster.address)
     assert sweep.process.wait(timeout=600) == 0, sweep.said
 
     sweep = Sweep(space, harassed, cluster.address)
-    killed = harass(sweep, cluster, random.Random(SEED))  # noqa: S311
+    killed = harass(sweep, cluster, kills, random.Random(SEED))  # noqa: S311
     assert sweep.process.wait(timeout=600) == 0, sweep.said
-    assert killed == KILLS
+    assert killed == kills
 
     assert table(harassed) == table(undisturbed)
     assert histories(harassed) == histories(undisturbed)
@@ -147,7 +151,7 @@ def test_twenty_kills_change_nothing(tmp_path: Path, cluster: Cluster) -> None:
         assert [row["epoch"] for row in rows] == list(range(EPOCHS + 1)), run
     for model in TREE["models"]:
         found = trials(harassed, model)
-        assert [trial.state for trial in found] == [TrialState.COMPLETE] * 12
+        assert [trial.state for trial in found] == [TrialState.COMPLETE] * num_trials
         assert [trial.params for trial in found] == [trial.params for trial in trials(undisturbed, model)]
         for k in range(2):
             result = open_run(harassed / model / f"finalist_{k}").result
