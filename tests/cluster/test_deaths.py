@@ -8,11 +8,15 @@ import pytest
 from optuna.trial import TrialState
 from ray.exceptions import ActorUnavailableError, RayTaskError
 
+from genray.claim import Claim, Superseded
 from genray.cluster import folder
 from genray.cluster.conductor import MACHINE_DEATHS, STORAGE_FAULTS, Conductor
 from genray.cluster.deaths import DiskFault, MachineDeath, StorageFault, cause_of
+from genray.cluster.hooks import HandOut
+from genray.cluster.trainable import as_tasks
 from genray.runs import create_run
 from genray.space import Sweep
+from genray.storage import Disk
 
 ROW = {"epoch": 2, "validation/frechet": 1.0, "train_seconds": 1.0}
 TREE: dict[str, Any] = {
@@ -49,6 +53,25 @@ def test_a_run_is_handed_out_again_before_any_other_and_under_its_name(conductor
     assert begin(conductor) == run
     conductor.complete(run, ROW)
     assert states(conductor) == [TrialState.COMPLETE]
+
+
+def test_it_belongs_to_whom_it_was_handed_out_last_where_the_one_before_comes_late(
+    conductor: Conductor, tmp_path: Path
+) -> None:
+    """As a process does that was believed dead while it started."""
+    hand_out, turns = HandOut(conductor), []
+    for trial in ("first", "second"):
+        given = hand_out.suggest(trial)
+        assert isinstance(given, dict)
+        [task] = as_tasks(given)
+        turns.append(task.turn)
+        if trial == "first":
+            conductor.died([task.run], "machine", "is unavailable: The actor is temporarily unavailable")
+    kept = Disk(tmp_path / "kept")
+    second = Claim(kept, task.run, turns[1])
+    with pytest.raises(Superseded):
+        Claim(kept, task.run, turns[0])
+    second.check()
 
 
 def test_it_fails_once_its_process_died_too_often_and_says_why(conductor: Conductor) -> None:
