@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +15,7 @@ import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
+from genray.cluster import resources
 from genray.cluster.capacity import WORKER_BYTES
 from genray.cluster.parts import Begun, Record
 from genray.errors import UserError
@@ -31,13 +32,20 @@ def do(
     *,
     seconds: float | None = None,
 ) -> dict[str, str]:
-    """Does the parts, from where they had `begun`, on the Ray that this process is connected to. Hands what comes of
-    them to `keep` as soon as it is there, and returns why parts failed, by name. Raises UserError as soon as a part
-    does. After `seconds` it leaves what is not done.
+    """Does the parts in their order, from where they had `begun`, on the Ray that this process is connected to. Hands
+    what comes of them to `keep` as soon as it is there, and returns why parts failed, by name. Raises UserError as soon
+    as a part does. After `seconds` it leaves what is not done.
     """
     latest, failed, attempts = dict(begun), dict[str, str](), Counter[str]()
     end = math.inf if seconds is None else time.monotonic() + seconds
-    running = {_begin(part, latest.get(part.name)): part for part in parts}
+    waiting, running = deque(parts), dict[Any, Part]()
+
+    def begin() -> None:
+        while waiting and len(running) < _at_once():
+            part = waiting.popleft()
+            running[_begin(part, latest.get(part.name))] = part
+
+    begin()
     while running and (news := _news(list(running), end)):
         part = running[news]
         try:
@@ -54,13 +62,20 @@ def do(
             attempts[part.name] += 1
             if attempts[part.name] < ATTEMPTS:
                 tell(f"{part.name} failed and is tried again: {reason(error)}")
-                running[_begin(part, latest.get(part.name))] = part
+                waiting.appendleft(part)
             else:
                 tell(f"{part.name} failed: {reason(error)}")
                 failed[part.name] = reason(error)
+        begin()
     for left in running:
         ray.cancel(left, force=True)
     return failed
+
+
+def _at_once() -> float:
+    """Tasks that are handed to Ray at once: it keeps no order among those that wait. A cluster that can grow is to see
+    all that wait."""
+    return math.inf if resources.can_grow() else max(1.0, ray.cluster_resources().get("CPU", 0.0))
 
 
 def _begin(part: Part, begun: Begun | None) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from genray.cluster import environment
 from genray.cluster.ask import ask
@@ -47,6 +48,17 @@ def test_all_parts_are_done_and_the_answer_is_made_of_them(tmp_path: Path, monke
     assert found["data"] == {"squares": {f"of-{n}": n * n for n in range(12)}}
     assert found == json.loads((tmp_path / "out" / "study.json").read_text())
     assert found["cost"]["parts"] == 12
+
+
+def test_parts_are_begun_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that after `minutes` those are done which can be compared first."""
+    begun = tmp_path / "begun"
+    fakes.install(monkeypatch, Squares(*squares(*range(16), count=str(begun), seconds=0.2)))
+    ask("squares", out=tmp_path / "out")
+    order = [int(number) for number in begun.read_text().split()]
+    at_once = int(ray.cluster_resources()["CPU"])
+    assert sorted(order) == list(range(16))
+    assert all(number - place < at_once for place, number in enumerate(order)), order
 
 
 def test_a_part_that_asks_for_a_gpu_is_done_where_there_is_none(
