@@ -63,7 +63,8 @@ def test_a_sweep_takes_machines_from_none_to_three_and_leaves_none(tmp_path: Pat
             time.sleep(0.2)
         assert sweep.returncode == 0, sweep.communicate()[0]
         assert cluster.most == 3
-        assert len(cluster.trained) == 3  # and none on the head: it has no CPU
+        # and none on the head, which has no CPU; on a busy machine one may be idle for 6 s, and another takes its place
+        assert len(cluster.trained) >= 3
         wait_until(lambda: cluster.look() == 0, within_s=90)
     assert cluster.most == 3
     runs = [*(f"trial_{i:04}" for i in range(10)), *(f"finalist_{k}" for k in range(3))]
