@@ -4,15 +4,18 @@ installed. Of each model: microseconds a step, whether losses agree, and how muc
 import argparse
 import contextlib
 import io
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.common import MODELS, header, name_of
+from benchmarks.common import MODELS, header, name_of, spread
 from genray.config import Experiment
 from genray.data.datasets import load
 from genray.data.spec import Dataset
@@ -22,6 +25,7 @@ from genray.train.trainer import Trainer, make_trainer
 
 NUM_COMPARED = 100  # steps, of which losses are compared
 NUM_PROFILED = 50
+NUM_AGAINST = 100  # steps of an epoch beside pythae's
 
 
 def trainer_of(data: Dataset, model: dict[str, Any], asked: argparse.Namespace) -> Trainer:
@@ -78,12 +82,29 @@ def profiled(trainer: Trainer) -> tuple[float, float]:
     return len(events) / NUM_PROFILED, busy / NUM_PROFILED
 
 
-def pythae_epoch(data: Dataset, asked: argparse.Namespace) -> Callable[[], object]:
-    """An epoch of pythae's VAE on the same device."""
-    from benchmarks.pythae_trainers import epoch_of
+def against_pythae(data: Dataset, asked: argparse.Namespace) -> Iterator[str]:
+    """A row for each model that pythae has: an epoch of ours and of its trainer in turns, on the same device."""
+    from benchmarks.pythae_trainers import TRAINERS, epoch_of
 
-    twin = trainer_of(data, {"name": "vae"}, asked).model.cpu()
-    return epoch_of("vae", twin, data.train, asked.batch_size, tempfile.mkdtemp(), no_cuda=False)
+    count = NUM_AGAINST * asked.batch_size
+    train = replace(data.train, images=data.train.images[:count], labels=data.train.labels[:count])
+    data = replace(data, train=train)
+    for name in TRAINERS:
+        ours, twin = trainer_of(data, {"name": name}, asked), trainer_of(data, {"name": name}, asked).model.cpu()
+        theirs = epoch_of(name, twin, train, asked.batch_size, tempfile.mkdtemp(), no_cuda=False)
+        turns = [(seconds(ours.train_epoch), seconds(theirs)) for _ in range(1 + asked.repeats)][1:]
+        our_rate, their_rate = (statistics.median(count / turn[side] for turn in turns) for side in (0, 1))
+        yield f"| {name} | {our_rate:.0f} | {their_rate:.0f} | {spread([b / a for a, b in turns], 1)} |"
+
+
+def seconds(epoch: Callable[[], object]) -> float:
+    """What an epoch takes, the device's work waited for."""
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        epoch()
+    torch.cuda.synchronize()
+    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -91,6 +112,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=[name_of(model) for model in MODELS])
     parser.add_argument("--steps", type=int, default=1_000, help="timed steps of each")
     parser.add_argument("--epochs", type=int, default=0, help="whole epochs of VAE, GAN and AAE that are timed too")
+    parser.add_argument("--repeats", type=int, default=5, help="counted epochs beside pythae's")
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=128)
     asked = parser.parse_args()
@@ -125,21 +147,13 @@ def main() -> None:
             for _ in range(asked.epochs):
                 trainer.train_epoch()
             print(f"| {name} | {time.perf_counter() - started:.1f} |", flush=True)
-    with contextlib.suppress(ModuleNotFoundError):
-        epoch = pythae_epoch(data, asked)
-        ours = trainer_of(data, {"name": "vae", "latent": 20}, asked)
-        ratios = []
-        for _ in range(3):
-            sides = []
-            for side in (ours.train_epoch, epoch):
-                torch.cuda.synchronize()
-                started = time.perf_counter()
-                with contextlib.redirect_stdout(io.StringIO()):
-                    side()
-                torch.cuda.synchronize()
-                sides.append(time.perf_counter() - started)
-            ratios.append(sides[1] / sides[0])
-        print(f"\nAn epoch of pythae's VAE takes {', '.join(f'{r:.1f}' for r in ratios)} times as long as ours.")
+    if find_spec("pythae"):
+        print(
+            f"\n| {NUM_AGAINST} steps of | genray [images/s] | pythae [images/s] | ratio |\n|---|---|---|---|",
+            flush=True,
+        )
+        for row in against_pythae(data, asked):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""One training of the study `hidden_size`, scored on the test split as a finalist of a sweep is; and the floor."""
+"""Trainings of the study `hidden_size`, scored on the test split as a finalist of a sweep is; and the floor."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from genray.samplers import PRIOR
 from genray.studies import _pieces
 from genray.studies.base import Outcome, Pieces
 from genray.train.distributed import Distributed, pick_device
-from genray.train.trainer import make_trainer
+from genray.train.trainer import Trainer, make_trainer
 
 NUM_SHOWN = 8  # samples of the first seed
 
@@ -30,14 +31,20 @@ def experiment_of(*, dataset: str, model: str, hidden: int, seed: int, epochs: i
     return Experiment.parse(given | {"model": {"name": model, "hidden": hidden}, "sampled_from": PRIOR})
 
 
-def trained(*, saved: bytes | None, **setting: Any) -> Pieces:
-    """Trains on the training split to the last epoch, without a look at the others, and scores once on the test split:
-    averaged weights, samples from the prior, which depend on the seed alone."""
-    experiment = experiment_of(**setting)
-    data, judge = _data(experiment.dataset), _judge(experiment.dataset)
-    trainer = make_trainer(experiment, data.training_data, Distributed.single(pick_device(None)))
-    yield from _pieces.trained(trainer, saved)
-    model, device, failed = trainer.ema.evaluated(), trainer.distributed.device, Failures()
+def trained(*, seeds: Sequence[int], saved: bytes | None, **setting: Any) -> Pieces:
+    """Trains a run of each seed on the training split to the last epoch, without a look at the others, and scores each
+    once on the test split: averaged weights, samples from the prior, which depend on the seed alone."""
+    experiments = [experiment_of(seed=seed, **setting) for seed in seeds]
+    data, judge = _data(experiments[0].dataset), _judge(experiments[0].dataset)
+    place = Distributed.single(pick_device(None))
+    trainers = [make_trainer(experiment, data.training_data, place) for experiment in experiments]
+    yield from _pieces.trained_together(trainers, saved)
+    return {"runs": [_scored(trainer, judge) for trainer in trainers]}
+
+
+def _scored(trainer: Trainer, judge: Judge) -> Outcome:
+    experiment, failed = trainer.experiment, Failures()
+    model, device = trainer.ema.evaluated(), trainer.distributed.device
     scores = judge.score(model, seed=experiment.seed, device=device, failed=failed)
     known = metrics.scores()
     outcome: Outcome = {

@@ -46,11 +46,12 @@ class HiddenSizeWork(Strict):
     seeds: PositiveInt  # how many, from 0 on
     epochs: PositiveInt  # the same for all
     batch_size: PositiveInt = 64
+    pack: PositiveInt = 1  # seeds of a part, which a GPU trains as one
 
 
 WORK: dict[Budget, HiddenSizeWork] = {  # `full` is search_spaces/hidden_size.yaml, without its search
     "quick": HiddenSizeWork(dataset="digits", models=tuple(MODELS), seeds=5, epochs=200),
-    "full": HiddenSizeWork(dataset="mnist", models=("vae", "gan", "vae_gan", "aae"), seeds=5, epochs=300),
+    "full": HiddenSizeWork(dataset="mnist", models=("vae", "gan", "vae_gan", "aae"), seeds=5, epochs=300, pack=5),
 }
 
 
@@ -66,22 +67,22 @@ class HiddenSize:
         return HiddenSizeWork.parse(WORK[budget].plain() | dict(self._overrides), "--set")
 
     def parts(self, budget: Budget) -> Sequence[Part]:
-        """A training a part, seed by seed: what is done first can be compared first."""
+        """Seeds by seeds: what is done first can be compared first."""
         work = self.work(budget)
         require_dataset(work.dataset, "hidden_size")
-        settings = [
-            {"model": model, "hidden": hidden, "seed": seed}
-            | {"dataset": work.dataset, "epochs": work.epochs, "batch_size": work.batch_size}
-            for seed in range(work.seeds)
-            for model in work.models
-            for hidden in SIZES
-        ]
-        trainings = [Part("{model}-{hidden}-{seed}".format(**s), trained, s, gpu=GPU) for s in settings]
+        shared = {"dataset": work.dataset, "epochs": work.epochs, "batch_size": work.batch_size}
+
+        def training(model: str, hidden: int, seeds: Sequence[int]) -> Part:
+            setting = {"model": model, "hidden": hidden, "seeds": list(seeds)}
+            return Part(f"{model}-{hidden}-{seeds[0]}", trained, setting | shared, gpu=GPU)
+
+        packs = [range(work.seeds)[first : first + work.pack] for first in range(0, work.seeds, work.pack)]
+        trainings = [training(m, hidden, seeds) for seeds in packs for m in work.models for hidden in SIZES]
         return [Part(FLOOR, real_images, {"dataset": work.dataset}), *trainings]
 
     def answer(self, outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
         real = outcomes[FLOOR]
-        runs = [outcome for name, outcome in outcomes.items() if name != FLOOR]
+        runs = [run for name, outcome in outcomes.items() if name != FLOOR for run in outcome["runs"]]
         work, tests = self.work(budget), paired_tests(scores_of(runs), real["floor"][PRIMARY]["mean"])
         kept = [{key: value for key, value in run.items() if key != "samples"} for run in runs]
         return Answer(
@@ -99,7 +100,7 @@ class HiddenSize:
 
 
 def changed(overrides: Mapping[str, Any]) -> HiddenSize:
-    """Told by `--set`: dataset, models, seeds, epochs, batch_size."""
+    """Told by `--set`: dataset, models, seeds, epochs, batch_size, pack."""
     return HiddenSize(overrides)
 
 

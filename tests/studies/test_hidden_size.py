@@ -36,15 +36,19 @@ def outcomes(means: Mapping[str, Row], spread: float = 0.1, seeds: int = 5) -> d
     rng = np.random.default_rng(0)
     runs: dict[str, Outcome] = {
         f"{model}-{size}-{seed}": {
-            "model": model,
-            "hidden": size,
-            "seed": seed,
-            "scores": {"frechet": mean + rng.normal(0, spread), "recall": 0.5},
-            "failed": {},
-            "num_parameters": 100 * size,
-            "train_seconds": 1.0 + size / 64,
-            "device": "cpu",
-            "samples_given": "",
+            "runs": [
+                {
+                    "model": model,
+                    "hidden": size,
+                    "seed": seed,
+                    "scores": {"frechet": mean + rng.normal(0, spread), "recall": 0.5},
+                    "failed": {},
+                    "num_parameters": 100 * size,
+                    "train_seconds": 1.0 + size / 64,
+                    "device": "cpu",
+                    "samples_given": "",
+                }
+            ]
         }
         for model, row in means.items()
         for size, mean in zip(SIZES, row, strict=True)
@@ -53,6 +57,10 @@ def outcomes(means: Mapping[str, Row], spread: float = 0.1, seeds: int = 5) -> d
     floor = {"frechet": {"mean": FLOOR, "ci95": 0.1}, "recall": {"mean": 0.9, "ci95": 0.1}}
     real = {"floor": floor, "extractor": "digits-cnn32@1", "num_samples": 359, "num_test": 359, "num_train": 1168}
     return {"floor": real, **runs}
+
+
+def runs_of(outcomes: Mapping[str, Outcome]) -> list[Outcome]:
+    return [run for name, outcome in outcomes.items() if name != "floor" for run in outcome["runs"]]
 
 
 def answered(means: Mapping[str, Row], **more: Any) -> Answer:
@@ -128,7 +136,7 @@ def test_without_a_gan_that_question_is_not_asked() -> None:
 
 
 def test_the_margin_is_a_tenth_of_the_way_from_the_floor() -> None:
-    runs = [run for name, run in outcomes({"vae": (31, 12, 11)}, spread=0).items() if name != "floor"]
+    runs = runs_of(outcomes({"vae": (31, 12, 11)}, spread=0))
     little = next(test for test in paired_tests(scores_of(runs), FLOOR) if test.question == "little")
     assert little.margin == pytest.approx(0.1 * (31 - FLOOR))
     assert little.mean == pytest.approx(-1)
@@ -136,7 +144,7 @@ def test_the_margin_is_a_tenth_of_the_way_from_the_floor() -> None:
 
 
 def test_all_questions_are_corrected_together() -> None:
-    runs = [run for name, run in outcomes(dict.fromkeys(FOUR, (3.0, 2.0, 1.9))).items() if name != "floor"]
+    runs = runs_of(outcomes(dict.fromkeys(FOUR, (3.0, 2.0, 1.9))))
     tests = paired_tests(scores_of(runs), FLOOR)
     assert len(tests) == 4 + 4 + 3 * 3
     smallest = min(tests, key=lambda test: test.p)
@@ -153,13 +161,15 @@ def test_the_full_budget_is_that_of_the_search_space() -> None:
     sweep = Sweep.load(Path("search_spaces/hidden_size.yaml"))
     work = hidden_size.changed({"dataset": "digits"}).parts("full")  # which needs no download
     settings = [dict(part.arguments) | {"dataset": "mnist"} for part in work[1:]]
-    seen = {(s["model"], s["hidden"], s["seed"]) for s in settings}
+    seen = {(s["model"], s["hidden"], seed) for s in settings for seed in s["seeds"]}
     choices = sweep.grid("vae")
     assert hidden_size.WORK["full"].dataset == "mnist"
     assert seen == set(itertools.product(sweep.models, choices["model.hidden"], choices["seed"]))
     for s in settings:
-        theirs = sweep.experiment_of(s["model"], {"model.hidden": s["hidden"], "seed": s["seed"]})
-        assert set(experiment_of(**s).differences(theirs)) <= {"evaluate_every", "checkpoint_every"}
+        shared = {key: value for key, value in s.items() if key != "seeds"}
+        for seed in s["seeds"]:
+            theirs = sweep.experiment_of(s["model"], {"model.hidden": s["hidden"], "seed": seed})
+            assert set(experiment_of(seed=seed, **shared).differences(theirs)) <= {"evaluate_every", "checkpoint_every"}
 
 
 def test_set_changes_the_work_and_is_checked() -> None:
@@ -171,10 +181,17 @@ def test_set_changes_the_work_and_is_checked() -> None:
         ({"epoch": 3}, "--set: epoch: unknown key; did you mean 'epochs'"),
         ({"models": ["progan"]}, "--set: models: 'progan' is not compared here"),
         ({"dataset": "minst"}, "--set: dataset: 'minst' is not known; did you mean 'mnist'"),
+        ({"pack": 0}, "--set: pack: input should be greater than 0, got 0"),
         ({"seeds": 0}, "--set: seeds: input should be greater than 0, got 0"),
     ):
         with pytest.raises(UserError, match=message):
             hidden_size.changed(overrides).parts("quick")
+
+
+def test_seeds_go_by_packs_of_which_the_last_may_be_smaller() -> None:
+    work = hidden_size.changed({"models": ["vae"], "seeds": 5, "pack": 2}).parts("quick")[1:]
+    assert [part.name for part in work] == [f"vae-{size}-{first}" for first in (0, 2, 4) for size in SIZES]
+    assert [part.arguments["seeds"] for part in work[::3]] == [[0, 1], [2, 3], [4]]
 
 
 def test_a_study_that_has_a_budget_alone_takes_no_set() -> None:
@@ -192,9 +209,9 @@ def test_without_its_dataset_it_is_refused_in_one_line(tmp_path: Path, monkeypat
 
 def test_a_part_scores_as_train_and_evaluate_do(tmp_path: Path) -> None:
     """The same numbers as by the commands that train a run and score it on the test split."""
-    setting = {"dataset": "digits", "model": "vae_gan", "hidden": 19, "seed": 3, "epochs": 2, "batch_size": 64}
-    outcome = outcome_of(Part("vae_gan-19-3", trained, setting))
-    tree = {key: setting[key] for key in ("dataset", "seed", "epochs", "batch_size")}
+    setting = {"dataset": "digits", "model": "vae_gan", "hidden": 19, "seeds": [3], "epochs": 2, "batch_size": 64}
+    [outcome] = outcome_of(Part("vae_gan-19-3", trained, setting))["runs"]
+    tree = {"seed": 3} | {key: setting[key] for key in ("dataset", "epochs", "batch_size")}
     run = genray.train(with_values(tree, {"model.name": "vae_gan", "model.hidden": 19}), out=tmp_path / "run")
     result = genray.evaluate(run.path)
     assert outcome["scores"] == pytest.approx({key: result["metrics"][key] for key in outcome["scores"]}, rel=1e-6)
@@ -218,7 +235,7 @@ def test_smoke_digits(tmp_path: Path) -> None:
     ]
     assert len(answer.tables[0].rows) == 3 * 3 + 1
     assert answer.tables[0].rows[-1][0] == "real images (floor)"
-    assert np.array(found["vae-19-0"]["samples"]).shape == (8, 8, 8, 1)
+    assert np.array(found["vae-19-0"]["runs"][0]["samples"]).shape == (8, 8, 8, 1)
     assert all("samples" not in run for run in answer.data["runs"])
     assert {run["model"] for run in answer.data["runs"]} <= MODELS.keys()
 

@@ -1,6 +1,7 @@
 """A training that is cut off, anywhere and any number of times, comes out bitwise as one that never was; and the folder
 that keeps what it goes on from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from genray.cluster.parts import Asked, Begun, Record, opened
 from genray.data import datasets
 from genray.data.spec import Dataset
 from genray.errors import UserError
-from genray.studies import _pieces, iwae, parzen
+from genray.studies import _hidden_training, _pieces, iwae, parzen
 from genray.studies.base import Outcome, Part, Saved
 from tests.studies import fakes
 
@@ -52,6 +53,28 @@ def test_a_training_cut_off_comes_out_bitwise_the_same(part: Part, monkeypatch: 
     whole = without_times(fakes.outcome_of(part))
     assert without_times(fakes.outcome_of(part, second.state)) == whole
     assert without_times(fakes.outcome_of(part, third.state)) == whole  # trained, but not scored yet
+
+
+SEEDS = {"dataset": "digits", "hidden": 8, "epochs": 3, "batch_size": 64, "seeds": [0, 4]}
+TOGETHER = [Part(model, _hidden_training.trained, {"model": model, **SEEDS}) for model in ("gan", "aae")]
+
+
+@pytest.mark.parametrize("packs", [False, True])
+@pytest.mark.parametrize("part", TOGETHER, ids=lambda part: part.name)
+def test_seeds_of_a_part_come_out_as_each_alone(part: Part, packs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bitwise where they train in turns; one after the other's epoch or as a pack, cut off or not."""
+    monkeypatch.setattr(_pieces, "_packs_pay", lambda device: packs)
+    saved = cut_off_after(part, cut_off_after(part, None, 1).state, 1)
+    assert saved.reached == "epoch 2 of 3"
+    found = fakes.outcome_of(part, saved.state)["runs"]
+    monkeypatch.setattr(_pieces, "_packs_pay", lambda device: False)
+    for run, seed in zip(found, (0, 4), strict=True):
+        [alone] = fakes.outcome_of(replace(part, arguments={**part.arguments, "seeds": [seed]}))["runs"]
+        if packs:
+            assert run["seed"] == alone["seed"] == seed
+            assert run["scores"] == pytest.approx(alone["scores"], rel=2e-2, abs=2e-3)
+        else:
+            assert without_times(run) == without_times(alone)
 
 
 def test_long_pieces_save_at_the_end_alone(monkeypatch: pytest.MonkeyPatch) -> None:
