@@ -24,6 +24,7 @@ from genray.storage import Disk, Stamp, Storage, patiently, pull, push
 from genray.train import checkpoint
 
 CONCURRENT = 8  # transfers to the driver's disk at once
+MARKS = ".owners"  # a folder beside those of the runs, which are their own
 ENOUGH_BYTES = 256 * 1024**2  # of free disk, for a run to begin there
 
 
@@ -51,7 +52,7 @@ class Place(ABC):
 
 
 class SameFolder(Place):
-    """The sweep's folder has the same path on every machine, or there is one machine: nothing is sent."""
+    """The sweep's folder has the same path wherever a run works: nothing is sent."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -62,6 +63,17 @@ class SameFolder(Place):
 
     def set_aside(self, run: str, to: str) -> None:
         Disk(self._out).move(run, to)
+
+
+class SharedFolder(SameFolder):
+    """The same on machines of which one may be cut off, and come back when its run was given to another. It finds that
+    out after the checkpoint that it writes next, of the same run and no newer than the other's will be."""
+
+    @contextlib.contextmanager
+    def open(self, run: str, *, rank: int = 0, turn: Turn | None = None) -> Iterator[Workspace]:
+        claim = Claim(Disk(self._out / MARKS), run, turn) if rank == 0 else None
+        with super().open(run, rank=rank) as (path, _):
+            yield Workspace(path, claim.check if claim else lambda: None)
 
 
 class Elsewhere(Place):
@@ -116,8 +128,10 @@ def place_for(out: Path, storage: str | None) -> Place:
     """For the driver of a sweep in the folder `out`, once it is connected to Ray."""
     if (bucket := bucket_of(storage)) is not None:
         return Mirrored(bucket, out)
-    if storage == SHARED or is_alone():
+    if is_alone():
         return SameFolder(out)
+    if storage == SHARED:
+        return SharedFolder(out)
     return Elsewhere(DriverDisk(out.parent), out.name)
 
 

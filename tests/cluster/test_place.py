@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from genray.claim import Superseded
+from genray.claim import Superseded, Turn
 from genray.cluster import environment, place
-from genray.cluster.place import DriverDisk, Elsewhere, SameFolder, scratch
+from genray.cluster.place import DriverDisk, Elsewhere, SameFolder, SharedFolder, scratch
 from genray.errors import Fault, UserError
 from genray.storage import Disk
 
@@ -84,6 +84,22 @@ def test_a_process_that_was_cut_off_does_not_write_over_its_successor(elsewhere:
     with pytest.raises(Superseded):
         be_cut_off()
     assert (kept / "sweep/run/metrics.jsonl").read_text() == "new\n"
+
+
+def test_in_a_folder_of_all_machines_it_finds_out_at_its_next_checkpoint(tmp_path: Path) -> None:
+    shared = SharedFolder(tmp_path)
+    with shared.open("vae/trial_0", turn=Turn("driver", 1)) as (path, keep):
+        assert path == tmp_path / "vae/trial_0"
+        assert not path.exists()  # a run is made in a folder that is empty
+        keep()
+        with shared.open("vae/trial_0", rank=1, turn=Turn("driver", 1)) as (_, keep_of_other_rank):
+            keep_of_other_rank()
+        with shared.open("vae/trial_0", turn=Turn("driver", 2)) as (_, keep_of_successor):
+            with pytest.raises(Superseded):
+                keep()
+            keep_of_successor()
+    with pytest.raises(Superseded), shared.open("vae/trial_0", turn=Turn("driver", 1)):
+        pass
 
 
 def test_a_replaced_run_is_renamed_where_it_is_kept(elsewhere: Elsewhere, kept: Path, tmp_path: Path) -> None:
