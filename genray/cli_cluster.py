@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genray.cli_options import Set, Space, Trials
 from genray.endings import Stopped
 from genray.errors import Fault, UserError
 
@@ -22,11 +23,8 @@ cluster = typer.Typer(
 )
 
 Yaml = Annotated[Path, typer.Argument(metavar="CLUSTER.yaml", help="The file that `ray up` was given.")]
-Space = Annotated[Path, typer.Argument(metavar="SPACE.yaml", help="A search space.")]
 JobId = Annotated[str | None, typer.Argument(metavar="[JOB]", help="From `genray cluster jobs`. Default: the latest.")]
 Stoppable = Annotated[str, typer.Argument(metavar="JOB", help="From `genray cluster jobs`.")]
-Trials = Annotated[int | None, typer.Option(help="Trials of each model, in place of the file's.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key; can be repeated.")]
 Name = Annotated[str | None, typer.Option(help="Of the sweep on the cluster. Default: the file's `name`.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the sweep of that name.")]
 Storage = Annotated[
