@@ -67,13 +67,15 @@ class SameFolder(Place):
 
 class SharedFolder(SameFolder):
     """The same on machines of which one may be cut off, and come back when its run was given to another. It finds that
-    out after the checkpoint that it writes next, of the same run and no newer than the other's will be."""
+    out after the checkpoint that it writes next, or at the run's end: until then both write."""
 
     @contextlib.contextmanager
     def open(self, run: str, *, rank: int = 0, turn: Turn | None = None) -> Iterator[Workspace]:
         claim = Claim(Disk(self._out / MARKS), run, turn) if rank == 0 else None
         with super().open(run, rank=rank) as (path, _):
-            yield Workspace(path, claim.check if claim else lambda: None)
+            keep = claim.check if claim else lambda: None
+            yield Workspace(path, keep)
+            keep()
 
 
 class Elsewhere(Place):

@@ -32,7 +32,7 @@ def compute(context: Context) -> dict[str, float]:
     for _ in range(NUM_SUBSETS):
         real, fake = (images[random.choice(len(images), size, replace=False)] for images in (real_ND, fake_MD))
         values.append(squared_mmd(real, fake))
-    found = torch.stack(values).cpu().numpy()  # the one place that waits for the device
+    found = torch.stack(values).cpu().numpy()
     return {"kernel": float(found.mean()), "kernel_std": float(found.std())}
 
 

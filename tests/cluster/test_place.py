@@ -86,19 +86,24 @@ def test_a_process_that_was_cut_off_does_not_write_over_its_successor(elsewhere:
     assert (kept / "sweep/run/metrics.jsonl").read_text() == "new\n"
 
 
-def test_in_a_folder_of_all_machines_it_finds_out_at_its_next_checkpoint(tmp_path: Path) -> None:
-    shared = SharedFolder(tmp_path)
-    with shared.open("vae/trial_0", turn=Turn("driver", 1)) as (path, keep):
-        assert path == tmp_path / "vae/trial_0"
-        assert not path.exists()  # a run is made in a folder that is empty
-        keep()
-        with shared.open("vae/trial_0", rank=1, turn=Turn("driver", 1)) as (_, keep_of_other_rank):
-            keep_of_other_rank()
-        with shared.open("vae/trial_0", turn=Turn("driver", 2)) as (_, keep_of_successor):
-            with pytest.raises(Superseded):
-                keep()
-            keep_of_successor()
-    with pytest.raises(Superseded), shared.open("vae/trial_0", turn=Turn("driver", 1)):
+def test_in_a_folder_of_all_machines_it_finds_out_at_its_next_checkpoint_and_at_the_end(tmp_path: Path) -> None:
+    shared, first, second = SharedFolder(tmp_path), Turn("driver", 1), Turn("driver", 2)
+
+    def be_cut_off() -> None:
+        with shared.open("vae/trial_0", turn=first) as (path, keep):
+            assert path == tmp_path / "vae/trial_0"
+            assert not path.exists()  # a run is made in a folder that is empty
+            keep()
+            with shared.open("vae/trial_0", rank=1, turn=first) as (_, keep_of_other_rank):
+                keep_of_other_rank()
+            with shared.open("vae/trial_0", turn=second) as (_, keep_of_successor):
+                with pytest.raises(Superseded):
+                    keep()
+                keep_of_successor()
+
+    with pytest.raises(Superseded):
+        be_cut_off()
+    with pytest.raises(Superseded), shared.open("vae/trial_0", turn=first):
         pass
 
 
