@@ -29,7 +29,10 @@ SHOWN = (PRIMARY, "precision", "recall", "density", "coverage", "elbo")  # besid
 VERDICTS = {"little": "changes little", "more": "changes more", "undecided": "not decided"}
 
 
-SECONDS = "Seconds: the least over seeds, as what else a machine does only adds to them."
+SECONDS = (
+    "Seconds: the least over seeds, as what else a machine does only adds to them; of seeds that train as one, each "
+    "one's share, beside whatever else their GPU does."
+)
 
 
 def fastest(runs: Sequence[Outcome]) -> float:
