@@ -17,6 +17,7 @@ from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
 
 import genray
+from genray.cluster.place import MARKS
 from genray.errors import Fault
 from genray.runs import open_run
 from genray.space import Sweep
@@ -97,14 +98,18 @@ def assert_whole(run: Path, kept: list[str]) -> None:
     assert rows_of(run)[: len(kept)] == kept  # `train_seconds` too, which no second training repeats
 
 
-def test_a_run_whose_machine_dies_goes_on_from_its_checkpoint_on_another(tmp_path: Path, cluster: Cluster) -> None:
+@pytest.mark.parametrize("storage", [None, "shared"])  # the driver's disk; and a folder that all machines see
+def test_a_run_whose_machine_dies_goes_on_from_its_checkpoint_on_another(
+    tmp_path: Path, cluster: Cluster, storage: str | None
+) -> None:
     out = tmp_path / "out"
     killer = Killer(cluster, out / "vae" / "trial_0000", "Trainable")
     killer.start()
-    comparison = genray.sweep(Sweep.parse(TREE), out=out, address=cluster.address)
+    comparison = genray.sweep(Sweep.parse(TREE), out=out, address=cluster.address, storage=storage)
     killer.join()
     assert comparison["rows"][0]["seeds"] == [1]
     assert_whole(out / "vae" / "trial_0000", killer.kept)
+    assert (out / MARKS / "vae" / "trial_0000").exists() == (storage == "shared")
 
 
 def test_a_group_of_workers_that_loses_a_machine_is_made_anew(tmp_path: Path, cluster: Cluster) -> None:
