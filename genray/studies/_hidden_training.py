@@ -38,7 +38,7 @@ def trained(*, seeds: Sequence[int], saved: bytes | None, **setting: Any) -> Pie
     data, judge = _data(experiments[0].dataset), _judge(experiments[0].dataset)
     place = Distributed.single(pick_device(None))
     trainers = [make_trainer(experiment, data.training_data, place) for experiment in experiments]
-    yield from _pieces.trained_together(trainers, saved)
+    yield from _pieces.trained(trainers, saved)
     return {"runs": [_scored(trainer, judge) for trainer in trainers]}
 
 

@@ -70,11 +70,21 @@ def gain_check(claim: str, what: str, better: Mapping[int, float], worse: Mappin
     return Check(claim, f"{what}: {over_seeds(gains, 2)} nats, paired by seed", low > 0)
 
 
-def by_label(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+def cost(trainer: Trainer) -> Outcome:
+    """Seconds of training, and where."""
+    return {"train_seconds": round(trainer.train_seconds, 1), "device": trainer.distributed.device.type}
+
+
+def runs_of(outcomes: Mapping[str, Outcome]) -> list[Outcome]:
+    """Of parts that do several seeds each."""
+    return [run for outcome in outcomes.values() for run in outcome["runs"]]
+
+
+def by_label(runs: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     """In the order in which labels come first; the seeds of each in theirs."""
     found: dict[str, list[Outcome]] = {}
-    for outcome in sorted(outcomes, key=lambda o: (o["place"], o["seed"])):
-        found.setdefault(outcome["label"], []).append(outcome)
+    for run in sorted(runs, key=lambda r: (r["place"], r["seed"])):
+        found.setdefault(run["label"], []).append(run)
     return found
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
 
 import torch
 
 from genray.runs import Row
 from genray.studies.base import Saved
 from genray.train import checkpoint
+from genray.train.course import taken_together
 from genray.train.pack import Pack
 from genray.train.trainer import Trainer
 
@@ -18,58 +18,47 @@ PIECE_S = 60.0  # the most that is lost, but for an epoch that takes longer: sta
 
 
 def trained(
-    trainer: Trainer, saved: bytes | None, *, before_epoch: Callable[[int], object] = lambda epoch: None
-) -> Generator[Saved, None, list[Row]]:
-    """Trains a new trainer to its last epoch, from `saved` on where that is given, and returns every epoch's row.
+    trainers: Sequence[Trainer],
+    saved: bytes | None,
+    *,
+    before_epoch: Callable[[Trainer], object] = lambda trainer: None,
+) -> Generator[Saved, None, list[list[Row]]]:
+    """Trains new trainers that differ in their seeds to their last epoch, from `saved` on where that is given: on a GPU
+    as one pack, elsewhere in turns of an epoch, as packs do not pay there. Returns the rows of every epoch of each.
 
-    `before_epoch` is told how many epochs are done, and may set a learning rate.
+    `before_epoch` is shown each trainer before each of its epochs, and may set a learning rate.
     """
-    rows = list[Row]()
+    first, rows = trainers[0], [list[Row]() for _ in trainers]
     if saved is not None:
-        before = checkpoint.unpacked(saved, trainer.distributed.device)
-        trainer.restore(before)
-        rows = before["rows"]
-
-    def epoch() -> None:
-        before_epoch(trainer.epoch)
-        rows.append(trainer.train_epoch())
-
-    yield from _in_pieces(trainer, epoch, lambda: trainer.state() | {"rows": rows})
+        members = checkpoint.unpacked(saved, first.distributed.device)["members"]
+        for trainer, own, state in zip(trainers, rows, members, strict=True):
+            trainer.restore(state)
+            own += state["rows"]
+    packs = len(trainers) > 1 and _packs_pay(first.distributed.device) and not first.finished
+    train_epoch = _as_pack(trainers) if packs else lambda: [trainer.train_epoch() for trainer in trainers]
+    began, last = time.monotonic(), first.experiment.epochs
+    while not first.finished:
+        for trainer in trainers:
+            before_epoch(trainer)
+        for own, row in zip(rows, train_epoch(), strict=True):
+            own.append(row)
+        if first.finished or time.monotonic() - began >= PIECE_S:
+            states = [trainer.state() | {"rows": own} for trainer, own in zip(trainers, rows, strict=True)]
+            yield Saved(checkpoint.packed({"members": states}, first.model.spec), f"epoch {first.epoch} of {last}")
+            began = time.monotonic()
     return rows
 
 
-def trained_together(trainers: Sequence[Trainer], saved: bytes | None) -> Generator[Saved, None, None]:
-    """Trains new trainers that differ in their seeds to their last epoch, from `saved` on where that is given: on a GPU
-    as one pack, elsewhere in turns of an epoch, as packs do not pay there."""
-    first = trainers[0]
-    if saved is not None:
-        members = checkpoint.unpacked(saved, first.distributed.device)["members"]
-        for trainer, state in zip(trainers, members, strict=True):
-            trainer.restore(state)
-    pack = Pack(trainers) if _packs_pay(first.distributed.device) and not first.finished else None
-
-    def epoch() -> None:
-        if pack is None:
-            for trainer in trainers:
-                trainer.train_epoch()
-        else:
-            for steps in zip(*(trainer.steps_of_epoch() for trainer in trainers), strict=True):
-                pack.train_step(steps)
-
-    yield from _in_pieces(first, epoch, lambda: {"members": [trainer.state() for trainer in trainers]})
+def packs_of(num_seeds: int, size: int) -> list[list[int]]:
+    """Seeds from 0 on, so many a part."""
+    seeds = list(range(num_seeds))
+    return [seeds[first : first + size] for first in range(0, num_seeds, size)]
 
 
 def _packs_pay(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def _in_pieces(
-    trainer: Trainer, epoch: Callable[[], object], state: Callable[[], dict[str, Any]]
-) -> Generator[Saved, None, None]:
-    """Trains an epoch after the other until a trainer, alone or with others, is finished."""
-    began, last = time.monotonic(), trainer.experiment.epochs
-    while not trainer.finished:
-        epoch()
-        if trainer.finished or time.monotonic() - began >= PIECE_S:
-            yield Saved(checkpoint.packed(state(), trainer.model.spec), f"epoch {trainer.epoch} of {last}")
-            began = time.monotonic()
+def _as_pack(trainers: Sequence[Trainer]) -> Callable[[], list[Row]]:
+    pack = Pack(trainers)
+    return lambda: taken_together([trainer.steps_of_epoch() for trainer in trainers], pack.train_step)

@@ -68,9 +68,10 @@ class Work(NamedTuple):
     stacked_epochs: int
     stacked_hidden: int
     stacked_samples: int
+    pack: int = 1  # seeds of a part
 
 
 WORK: dict[Budget, Work] = {
     "quick": Work(3, 12_800, 1, 24, 500, 12_800, 1, 24, 10_000),
-    "full": Work(5, 55_000, 30, 128, 10_000, 128_000, 25, 32, 26_000),
+    "full": Work(5, 55_000, 30, 128, 10_000, 128_000, 25, 32, 26_000, pack=5),
 }

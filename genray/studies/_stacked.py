@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from genray.data import datasets
@@ -18,8 +17,8 @@ from genray.metrics.base import CHUNK, some_of
 from genray.metrics.evaluate import draw, evaluating
 from genray.metrics.features import extractor_for
 from genray.metrics.modes import covered, kl_nats, shares
-from genray.models.base import GenerativeModel
 from genray.studies.base import Outcome
+from genray.train.trainer import Trainer
 
 # N images, K modes
 
@@ -60,9 +59,11 @@ def true_shares() -> NDArray[np.float64]:
     return np.asarray(np.einsum("i,j,k->ijk", digits, digits, digits).ravel())
 
 
-def counted_samples(model: GenerativeModel, count: int, *, seed: int, device: torch.device) -> Outcome:
-    with evaluating(model):
-        images = np.concatenate(list(draw(model.sample, count, seed=seed, device=device)))
+def counted_samples(trainer: Trainer, count: int) -> Outcome:
+    """Of what was trained, drawn by its seed."""
+    seed, device = trainer.experiment.seed, trainer.distributed.device
+    with evaluating(trainer.model):
+        images = np.concatenate(list(draw(trainer.model.sample, count, seed=seed, device=device)))
     return counted(images)  # out there, as the extractor may have to be trained first, with gradients
 
 

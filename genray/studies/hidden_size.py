@@ -16,7 +16,8 @@ from genray.studies import _hidden_tables as tables
 from genray.studies import _hidden_words as words
 from genray.studies._hidden_tests import MODELS, PRIMARY, SIZES, paired_tests, scores_of
 from genray.studies._hidden_training import real_images, trained
-from genray.studies._mnist import require_dataset
+from genray.studies._mnist import require_dataset, runs_of
+from genray.studies._pieces import packs_of
 from genray.studies.base import Answer, Budget, Outcome, Part
 
 QUESTION = "Is a hidden size of 64 better than 19, does 128 change little, and is the GAN better than every VAE?"
@@ -72,17 +73,17 @@ class HiddenSize:
         require_dataset(work.dataset, "hidden_size")
         shared = {"dataset": work.dataset, "epochs": work.epochs, "batch_size": work.batch_size}
 
-        def training(model: str, hidden: int, seeds: Sequence[int]) -> Part:
-            setting = {"model": model, "hidden": hidden, "seeds": list(seeds)}
+        def training(model: str, hidden: int, seeds: list[int]) -> Part:
+            setting = {"model": model, "hidden": hidden, "seeds": seeds}
             return Part(f"{model}-{hidden}-{seeds[0]}", trained, setting | shared, gpu=GPU)
 
-        packs = [range(work.seeds)[first : first + work.pack] for first in range(0, work.seeds, work.pack)]
+        packs = packs_of(work.seeds, work.pack)
         trainings = [training(m, hidden, seeds) for seeds in packs for m in work.models for hidden in SIZES]
         return [Part(FLOOR, real_images, {"dataset": work.dataset}), *trainings]
 
     def answer(self, outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
         real = outcomes[FLOOR]
-        runs = [run for name, outcome in outcomes.items() if name != FLOOR for run in outcome["runs"]]
+        runs = runs_of({name: outcome for name, outcome in outcomes.items() if name != FLOOR})
         work, tests = self.work(budget), paired_tests(scores_of(runs), real["floor"][PRIMARY]["mean"])
         kept = [{key: value for key, value in run.items() if key != "samples"} for run in runs]
         return Answer(

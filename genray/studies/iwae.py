@@ -16,9 +16,20 @@ from genray.nn.importance import over_images
 from genray.nn.noise import Noise
 from genray.report.drawing import legend, looks, panels
 from genray.report.intervals import summarize
-from genray.studies._mnist import by_label, differences, gain_check, over_seeds, require_mnist, seeds_of, trainer_of
-from genray.studies._pieces import trained
+from genray.studies._mnist import (
+    by_label,
+    cost,
+    differences,
+    gain_check,
+    over_seeds,
+    require_mnist,
+    runs_of,
+    seeds_of,
+    trainer_of,
+)
+from genray.studies._pieces import packs_of, trained
 from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
+from genray.train.trainer import Trainer
 
 QUESTION = "Does a tighter bound train a better model: the NLL of VAE and IWAE on binarized MNIST, beside the paper's?"
 
@@ -54,21 +65,23 @@ class Work(NamedTuple):
     batch_size: int
     num_images: int  # of the test split
     num_draws: int  # importance samples of each
+    pack: int = 1  # seeds of a part
 
 
 WORK: dict[Budget, Work] = {
     "quick": Work(("VAE, k=1", "VAE, k=5", "IWAE, k=5"), 3, (1, 1), 20, 1_000, 500),
-    "full": Work(tuple(MODELS), 3, (1, 3, 9, 27, 81, 243, 729), 100, 10_000, 5_000),
+    "full": Work(tuple(MODELS), 3, (1, 3, 9, 27, 81, 243, 729), 100, 10_000, 5_000, pack=3),
 }
 
 
 def parts(budget: Budget) -> Sequence[Part]:
-    """A training a part, seed by seed: what is done first can be compared first."""
+    """Seeds by seeds: what is done first can be compared first."""
     require_mnist("iwae")
+    work = WORK[budget]
     return [
-        Part(_name(label, seed), training, {"label": label, "seed": seed, "budget": budget}, gpu=1.0)
-        for seed in range(WORK[budget].seeds)
-        for label in WORK[budget].labels
+        Part(_name(label, seeds[0]), training, {"label": label, "seeds": seeds, "budget": budget}, gpu=1.0)
+        for seeds in packs_of(work.seeds, work.pack)
+        for label in work.labels
     ]
 
 
@@ -76,30 +89,30 @@ def _name(label: str, seed: int) -> str:
     return f"{label.lower().replace(', k=', '-').replace(', ', '-').replace(' ', '-')}-{seed}"
 
 
-def training(*, label: str, seed: int, budget: Budget, saved: bytes | None) -> Pieces:
+def training(*, label: str, seeds: Sequence[int], budget: Budget, saved: bytes | None) -> Pieces:
     """Trains through all stages, then estimates the NLL of test images, whose bits are the same for every model."""
     work = WORK[budget]
     model = {"name": "vae", "hidden": HIDDEN, "latent": LATENT, "binarized": True, **MODELS[label]}
-    rate = {"learning_rate": FIRST_RATE}
-    trainer = trainer_of(model, seed=seed, epochs=sum(work.stages), batch_size=work.batch_size, optimizer=rate)
+    given: dict[str, Any] = {
+        "epochs": sum(work.stages),
+        "batch_size": work.batch_size,
+        "optimizer": {"learning_rate": FIRST_RATE},
+    }
+    trainers = [trainer_of(model, seed=seed, **given) for seed in seeds]
     stage_of = [i for i, epochs in enumerate(work.stages) for _ in range(epochs)]
 
-    def at_rate(epoch: int) -> None:
-        trainer.scale_learning_rates(10 ** (-stage_of[epoch] / 7))
+    def at_rate(trainer: Trainer) -> None:
+        trainer.scale_learning_rates(10 ** (-stage_of[trainer.epoch] / 7))
 
-    rows = yield from trained(trainer, saved, before_epoch=at_rate)
-    with torch.no_grad():
-        nll_nats, error = _nll_nats(cast("HasPosterior", trainer.model.eval()), work, trainer.distributed.device)
-    return {
-        "label": label,
-        "place": list(MODELS).index(label),
-        "seed": seed,
-        "nll_nats": nll_nats,
-        "error_nats": error,
-        "losses": [row["train/elbo/loss"] for row in rows],
-        "train_seconds": round(trainer.train_seconds, 1),
-        "device": trainer.distributed.device.type,
-    }
+    found = yield from trained(trainers, saved, before_epoch=at_rate)
+    runs = []
+    for trainer, rows in zip(trainers, found, strict=True):
+        with torch.no_grad():
+            nll_nats, error = _nll_nats(cast("HasPosterior", trainer.model.eval()), work, trainer.distributed.device)
+        losses = [row["train/elbo/loss"] for row in rows]
+        about = {"label": label, "place": list(MODELS).index(label), "seed": trainer.experiment.seed}
+        runs.append(about | {"nll_nats": nll_nats, "error_nats": error, "losses": losses} | cost(trainer))
+    return {"runs": runs}
 
 
 def _nll_nats(model: HasPosterior, work: Work, device: torch.device) -> tuple[float, float]:
@@ -112,7 +125,7 @@ def _nll_nats(model: HasPosterior, work: Work, device: torch.device) -> tuple[fl
 
 
 def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
-    work, found = WORK[budget], by_label(list(outcomes.values()))
+    work, found = WORK[budget], by_label(runs_of(outcomes))
     nll = {label: {run["seed"]: run["nll_nats"] for run in runs} for label, runs in found.items()}
     return Answer(
         summary=_summary(nll, work),

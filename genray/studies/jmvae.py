@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,8 +16,18 @@ from genray.models.joint_vae import Model
 from genray.nn.noise import Noise
 from genray.report.drawing import films
 from genray.report.intervals import summarize
-from genray.studies._mnist import by_label, differences, gain_check, over_seeds, require_mnist, seeds_of, trainer_of
-from genray.studies._pieces import trained
+from genray.studies._mnist import (
+    by_label,
+    cost,
+    differences,
+    gain_check,
+    over_seeds,
+    require_mnist,
+    runs_of,
+    seeds_of,
+    trainer_of,
+)
+from genray.studies._pieces import packs_of, trained
 from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
 
 QUESTION = "How likely are MNIST's images and labels under a joint VAE, and what does drawing one from the other cost?"
@@ -40,41 +50,38 @@ class Work(NamedTuple):
     hidden: int
     num_images: int  # of the test split
     num_draws: int  # importance samples of each
+    pack: int = 1  # seeds of a part
 
 
 WORK: dict[Budget, Work] = {
     "quick": Work(3, 2, 1, 256, 1_000, 100),
-    "full": Work(5, 500, 200, 512, 10_000, 1_000),
+    "full": Work(5, 500, 200, 512, 10_000, 1_000, pack=5),
 }
 
 
 def parts(budget: Budget) -> Sequence[Part]:
-    """A training a part, seed by seed: what is done first can be compared first."""
+    """Seeds by seeds: what is done first can be compared first."""
     require_mnist("jmvae")
     return [
-        Part(f"alpha-{alpha:g}-{seed}", training, {"label": label, "seed": seed, "budget": budget}, gpu=1.0)
-        for seed in range(WORK[budget].seeds)
+        Part(f"alpha-{alpha:g}-{seeds[0]}", training, {"label": label, "seeds": seeds, "budget": budget}, gpu=1.0)
+        for seeds in packs_of(WORK[budget].seeds, WORK[budget].pack)
         for label, alpha in ALPHAS.items()
     ]
 
 
-def training(*, label: str, seed: int, budget: Budget, saved: bytes | None) -> Pieces:
-    """Trains a model, then estimates on test images, whose bits are the same for all."""
+def training(*, label: str, seeds: Sequence[int], budget: Budget, saved: bytes | None) -> Pieces:
+    """Trains a model with each seed, then estimates on test images, whose bits are the same for all."""
     work = WORK[budget]
     model = {"name": "joint_vae", "hidden": work.hidden, "latent": 64, "binarized": True, "alpha": ALPHAS[label]}
-    trainer = trainer_of(
-        model | {"kl_warmup_epochs": work.warmup_epochs},
-        seed=seed,
-        epochs=work.epochs,
-        batch_size=100,
-        optimizer={"learning_rate": 1e-3},
-    )
-    yield from trained(trainer, saved)
-    device, joint = trainer.distributed.device, cast("Model", trainer.model.eval())
-    found = scores(joint, work, device) | {"images_by_label": _by_label(joint, device)}
-    place = list(ALPHAS).index(label)
-    seconds = round(trainer.train_seconds, 1)
-    return found | {"label": label, "place": place, "seed": seed, "train_seconds": seconds, "device": device.type}
+    model["kl_warmup_epochs"] = work.warmup_epochs
+    given: dict[str, Any] = {"epochs": work.epochs, "batch_size": 100, "optimizer": {"learning_rate": 1e-3}}
+    trainers, runs = [trainer_of(model, seed=seed, **given) for seed in seeds], []
+    yield from trained(trainers, saved)
+    for trainer in trainers:
+        device, joint = trainer.distributed.device, cast("Model", trainer.model.eval())
+        found = scores(joint, work, device) | {"images_by_label": _by_label(joint, device)} | cost(trainer)
+        runs.append({"label": label, "place": list(ALPHAS).index(label), "seed": trainer.experiment.seed} | found)
+    return {"runs": runs}
 
 
 @torch.no_grad()
@@ -105,7 +112,7 @@ def _by_label(model: Model, device: torch.device) -> list[list[list[int]]]:
 
 
 def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
-    work, found = WORK[budget], by_label(list(outcomes.values()))
+    work, found = WORK[budget], by_label(runs_of(outcomes))
     kept = [{key: v for key, v in run.items() if key != "images_by_label"} for runs in found.values() for run in runs]
     return Answer(
         summary=_summary(found, work),

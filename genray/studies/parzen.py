@@ -22,8 +22,8 @@ from genray.nn.importance import over_images
 from genray.nn.noise import Noise
 from genray.report.drawing import films
 from genray.report.intervals import summarize
-from genray.studies._mnist import by_label, differences, over_seeds, require_mnist, seeds_of, trainer_of
-from genray.studies._pieces import trained
+from genray.studies._mnist import by_label, cost, differences, over_seeds, require_mnist, runs_of, seeds_of, trainer_of
+from genray.studies._pieces import packs_of, trained
 from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
 from genray.train.trainer import Trainer
 
@@ -59,37 +59,52 @@ class Work(NamedTuple):
     num_annealed: int  # test images of which ln p is estimated by AIS; 0: of none
     chains: int
     temperatures: int
+    pack: int = 1  # seeds of a part
 
 
 # with 200 temperatures and 8 chains one chain outweighed the others in each image: AIS is left to the full budget
-WORK: dict[Budget, Work] = {"quick": Work(3, 2, 256, 0, 0, 0), "full": Work(5, 200, 1_000, 100, 16, 3_000)}
+WORK: dict[Budget, Work] = {"quick": Work(3, 2, 256, 0, 0, 0), "full": Work(5, 200, 1_000, 100, 16, 3_000, pack=5)}
 
 
 def parts(budget: Budget) -> Sequence[Part]:
-    """A training a part, and samples that are training images."""
+    """Trainings, and samples that are training images."""
     require_mnist("parzen")
     return [
-        Part(f"{label.lower().replace(' ', '-')}-{seed}", scored, arguments, gpu=float(label != REAL))
-        for seed in range(WORK[budget].seeds)
+        Part(f"{label.lower().replace(' ', '-')}-{seeds[0]}", scored, arguments, gpu=float(label != REAL))
+        for seeds in packs_of(WORK[budget].seeds, WORK[budget].pack)
         for label in PAPER
-        for arguments in [{"label": label, "seed": seed, "budget": budget}]
+        for arguments in [{"label": label, "seeds": seeds, "budget": budget}]
     ]
 
 
-def scored(*, label: str, seed: int, budget: Budget, saved: bytes | None) -> Pieces:
-    """Trains a model, draws from it, and scores the draws; or scores as many training images."""
-    work, found = WORK[budget], {"label": label, "place": list(PAPER).index(label), "seed": seed}
+def scored(*, label: str, seeds: Sequence[int], budget: Budget, saved: bytes | None) -> Pieces:
+    """Trains a model with each seed, draws from it, and scores the draws; or scores as many training images."""
+    work, place = WORK[budget], list(PAPER).index(label)
     if label == REAL:
-        train = datasets.load("mnist").train.images
-        order = np.random.default_rng(seed).permutation(len(train))[:NUM_SAMPLES]
-        return found | _parzen(train[order], torch.device("cpu"))
-    trainer = trainer_of(MODELS[label] | {"hidden": work.hidden}, seed=seed, epochs=work.epochs, batch_size=100)
-    yield from trained(trainer, saved)
+        found = [_real(seed) for seed in seeds]
+    else:
+        model = MODELS[label] | {"hidden": work.hidden}
+        given: dict[str, Any] = {"epochs": work.epochs, "batch_size": 100}
+        trainers = [trainer_of(model, seed=seed, **given) for seed in seeds]
+        yield from trained(trainers, saved)
+        found = [_scored(trainer, work) for trainer in trainers]
+    return {
+        "runs": [{"label": label, "place": place, "seed": seed} | run for seed, run in zip(seeds, found, strict=True)]
+    }
+
+
+def _real(seed: int) -> Outcome:
+    train = datasets.load("mnist").train.images
+    order = np.random.default_rng(seed).permutation(len(train))[:NUM_SAMPLES]
+    return _parzen(train[order], torch.device("cpu"))
+
+
+def _scored(trainer: Trainer, work: Work) -> Outcome:
+    seed, device = trainer.experiment.seed, trainer.distributed.device
     with evaluating(trainer.model):
-        device = trainer.distributed.device
         samples = np.concatenate(list(draw(trainer.model.sample, NUM_SAMPLES, seed=seed, device=device)))
-        found |= _parzen(samples, device) | (_annealed(trainer, work) if work.num_annealed else {})
-    return found | {"train_seconds": round(trainer.train_seconds, 1), "device": device.type}
+        found = _parzen(samples, device) | (_annealed(trainer, work) if work.num_annealed else {})
+    return found | cost(trainer)
 
 
 def _parzen(samples: NDArray[np.uint8], device: torch.device) -> Outcome:
@@ -121,7 +136,7 @@ def _annealed(trainer: Trainer, work: Work) -> Outcome:
 
 
 def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
-    work, found = WORK[budget], by_label(list(outcomes.values()))
+    work, found = WORK[budget], by_label(runs_of(outcomes))
     runs = [{key: v for key, v in run.items() if key != "samples"} for of_label in found.values() for run in of_label]
     return Answer(
         summary=_summary(found, work),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,13 @@ from genray.metrics.evaluate import draw, evaluating
 from genray.metrics.ms_ssim import similarity
 from genray.metrics.swd import level_distances, num_levels
 from genray.nn.growth import Canvas
-from genray.studies._mnist import by_label, require_mnist, trainer_of
-from genray.studies._pieces import trained
+from genray.studies._mnist import by_label, cost, require_mnist, runs_of, trainer_of
+from genray.studies._pieces import packs_of, trained
 from genray.studies._progan_answer import answer_of
 from genray.studies._progan_rows import REAL, ROWS, STACKED, STACKED_BATCH_SIZE, WORK
 from genray.studies._stacked import counted_samples, training_data
 from genray.studies.base import Answer, Budget, Outcome, Part, Pieces
+from genray.train.trainer import Trainer
 
 QUESTION = "What does each part of the progressive GAN do for samples, one after the other, beside the paper's table?"
 
@@ -31,13 +33,14 @@ NUM_SHOWN = 16
 
 
 def parts(budget: Budget) -> Sequence[Part]:
-    """A training a part, and training images in the place of samples; seed by seed."""
+    """Trainings, and training images in the place of samples; seeds by seeds."""
     require_mnist("progan_ablation")
     return [
-        Part(f"{_short(label)}-{seed}", run, {"label": label, "seed": seed, "budget": budget}, gpu=float(label != REAL))
-        for seed in range(WORK[budget].seeds)
+        Part(f"{_short(label)}-{seeds[0]}", run, arguments, gpu=float(label != REAL))
+        for seeds in packs_of(WORK[budget].seeds, WORK[budget].pack)
         for run, labels in ((scored, [*ROWS, REAL]), (stacked, list(STACKED)))
         for label in labels
+        for arguments in [{"label": label, "seeds": seeds, "budget": budget}]
     ]
 
 
@@ -47,22 +50,33 @@ def _short(label: str) -> str:
     return "-".join(kept.lower().split())
 
 
-def scored(*, label: str, seed: int, budget: Budget, saved: bytes | None) -> Pieces:
-    """Trains a row's model on MNIST, and compares its samples with test images; or as many training images."""
+def scored(*, label: str, seeds: Sequence[int], budget: Budget, saved: bytes | None) -> Pieces:
+    """Trains a row's model on MNIST with each seed, and compares its samples with test images; or as many training
+    images."""
     work, data, place = WORK[budget], datasets.load("mnist"), [*ROWS, REAL].index(label)
-    found: Outcome = {"table": "parts", "label": label, "place": place, "seed": seed}
     if label == REAL:
-        index = np.random.default_rng(seed).permutation(len(data.train))[: work.num_samples]
-        return found | _scores(data.train.images[index], seed, torch.device("cpu"))
-    row = ROWS[label]
-    shown = replace(data.training_data, train=some_of(data.train, work.num_images))
-    model = {**row.model, "hidden": work.hidden}
-    trainer = trainer_of(model, seed=seed, epochs=work.epochs, batch_size=row.batch_size, data=shown)
-    yield from trained(trainer, saved)
-    device = trainer.distributed.device
+        found = [_real(data.train.images, work.num_samples, seed) for seed in seeds]
+    else:
+        row = ROWS[label]
+        shown = replace(data.training_data, train=some_of(data.train, work.num_images))
+        given: dict[str, Any] = {"epochs": work.epochs, "batch_size": row.batch_size, "data": shown}
+        trainers = [trainer_of({**row.model, "hidden": work.hidden}, seed=seed, **given) for seed in seeds]
+        yield from trained(trainers, saved)
+        found = [_scored(trainer, work.num_samples) for trainer in trainers]
+    about = {"table": "parts", "label": label, "place": place}
+    return {"runs": [about | {"seed": seed} | run for seed, run in zip(seeds, found, strict=True)]}
+
+
+def _real(train: NDArray[np.uint8], num_samples: int, seed: int) -> Outcome:
+    index = np.random.default_rng(seed).permutation(len(train))[:num_samples]
+    return _scores(train[index], seed, torch.device("cpu"))
+
+
+def _scored(trainer: Trainer, num_samples: int) -> Outcome:
+    seed, device = trainer.experiment.seed, trainer.distributed.device
     with evaluating(trainer.model):
-        samples = np.concatenate(list(draw(trainer.model.sample, work.num_samples, seed=seed, device=device)))
-    return found | _scores(samples, seed, device) | _cost(trainer.train_seconds, device)
+        samples = np.concatenate(list(draw(trainer.model.sample, num_samples, seed=seed, device=device)))
+    return _scores(samples, seed, device) | cost(trainer)
 
 
 def _scores(samples: NDArray[np.uint8], seed: int, device: torch.device) -> Outcome:
@@ -82,24 +96,21 @@ def _scores(samples: NDArray[np.uint8], seed: int, device: torch.device) -> Outc
     }
 
 
-def stacked(*, label: str, seed: int, budget: Budget, saved: bytes | None) -> Pieces:
-    """Trains on stacked MNIST without growth, and counts the modes of samples."""
-    work, place = WORK[budget], list(STACKED).index(label)
+def stacked(*, label: str, seeds: Sequence[int], budget: Budget, saved: bytes | None) -> Pieces:
+    """Trains on stacked MNIST without growth, with each seed, and counts the modes of samples."""
+    work, about = WORK[budget], {"table": "stacked", "label": label, "place": list(STACKED).index(label)}
     model = {**STACKED[label][0], "hidden": work.stacked_hidden}
-    given = {"seed": seed, "epochs": work.stacked_epochs, "batch_size": STACKED_BATCH_SIZE}
-    trainer = trainer_of(model, data=training_data(work.stacked_images), **given)
-    yield from trained(trainer, saved)
-    device = trainer.distributed.device
-    found = counted_samples(trainer.model, work.stacked_samples, seed=seed, device=device)
-    about = {"table": "stacked", "label": label, "place": place, "seed": seed}
-    return about | found | _cost(trainer.train_seconds, device)
-
-
-def _cost(train_seconds: float, device: torch.device) -> Outcome:
-    return {"train_seconds": round(train_seconds, 1), "device": device.type}
+    data = training_data(work.stacked_images)
+    given: dict[str, Any] = {"epochs": work.stacked_epochs, "batch_size": STACKED_BATCH_SIZE, "data": data}
+    trainers, runs = [trainer_of(model, seed=seed, **given) for seed in seeds], []
+    yield from trained(trainers, saved)
+    for trainer in trainers:
+        found = counted_samples(trainer, work.stacked_samples) | cost(trainer)
+        runs.append(about | {"seed": trainer.experiment.seed} | found)
+    return {"runs": runs}
 
 
 def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
     tables = ("parts", "stacked")
-    parts, modes = (by_label([run for run in outcomes.values() if run["table"] == table]) for table in tables)
+    parts, modes = (by_label([run for run in runs_of(outcomes) if run["table"] == table]) for table in tables)
     return answer_of(parts, modes, WORK[budget])

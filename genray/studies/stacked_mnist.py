@@ -11,8 +11,8 @@ import numpy as np
 from genray.metrics.modes import expected_modes
 from genray.report.drawing import films
 from genray.report.intervals import bounds, summarize
-from genray.studies._mnist import by_label, differences, over_seeds, require_mnist, seeds_of, trainer_of
-from genray.studies._pieces import trained
+from genray.studies._mnist import by_label, cost, differences, over_seeds, require_mnist, runs_of, seeds_of, trainer_of
+from genray.studies._pieces import packs_of, trained
 from genray.studies._stacked import NUM_MODES, counted_real, counted_samples, paired, training_data, true_shares
 from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
 
@@ -50,22 +50,26 @@ class Work(NamedTuple):
     epochs: int
     hidden: int  # channels of the coarsest level
     num_samples: int
+    pack: int = 1  # seeds of a part
 
 
 WORK: dict[Budget, Work] = {
-    "quick": Work((PLAIN, PACKED, CRITIC), 2, 12_800, 3, 32, 10_000),
-    "full": Work(tuple(MODELS), 5, 128_000, 50, 256, 26_000),
+    "quick": Work((PLAIN, PACKED, CRITIC), 5, 12_800, 3, 32, 10_000),
+    "full": Work(tuple(MODELS), 5, 128_000, 50, 256, 26_000, pack=5),
 }
 BATCH_SIZE, LATENT = 64, 100
 
 
 def parts(budget: Budget) -> Sequence[Part]:
-    """A training a part, and test images in the place of samples; seed by seed."""
+    """Trainings, and test images in the place of samples; seeds by seeds."""
     require_mnist("stacked_mnist")
+    work = WORK[budget]
     return [
-        Part(_name(label, seed), scored, {"label": label, "seed": seed, "budget": budget}, gpu=float(label != REAL))
-        for seed in range(WORK[budget].seeds)
-        for label in (*WORK[budget].labels, REAL)
+        Part(
+            _name(label, seeds[0]), scored, {"label": label, "seeds": seeds, "budget": budget}, gpu=float(label != REAL)
+        )
+        for seeds in packs_of(work.seeds, work.pack)
+        for label in (*work.labels, REAL)
     ]
 
 
@@ -73,23 +77,28 @@ def _name(label: str, seed: int) -> str:
     return f"{label.lower().replace(', ', '-').replace(' ', '-')}-{seed}"
 
 
-def scored(*, label: str, seed: int, budget: Budget, saved: bytes | None) -> Pieces:
-    """Trains a model and counts the modes of its samples; or counts those of as many test images."""
+def scored(*, label: str, seeds: Sequence[int], budget: Budget, saved: bytes | None) -> Pieces:
+    """Trains a model with each seed and counts the modes of its samples; or counts those of as many test images."""
     work, place = WORK[budget], [*MODELS, REAL].index(label)
-    found: Outcome = {"label": label, "place": place, "seed": seed}
     if label == REAL:
-        return found | counted_real(work.num_samples, seed=seed)
-    model = {"name": "gan", "network": "conv", "hidden": work.hidden, "latent": LATENT, **MODELS[label]}
-    data = training_data(work.num_images)
-    trainer = trainer_of(model, seed=seed, epochs=work.epochs, batch_size=BATCH_SIZE, data=data)
-    yield from trained(trainer, saved)
-    device = trainer.distributed.device
-    found |= counted_samples(trainer.model, work.num_samples, seed=seed, device=device)
-    return found | {"train_seconds": round(trainer.train_seconds, 1), "device": device.type}
+        found = [counted_real(work.num_samples, seed=seed) for seed in seeds]
+    else:
+        model = {"name": "gan", "network": "conv", "hidden": work.hidden, "latent": LATENT, **MODELS[label]}
+        given: dict[str, Any] = {
+            "epochs": work.epochs,
+            "batch_size": BATCH_SIZE,
+            "data": training_data(work.num_images),
+        }
+        trainers = [trainer_of(model, seed=seed, **given) for seed in seeds]
+        yield from trained(trainers, saved)
+        found = [counted_samples(trainer, work.num_samples) | cost(trainer) for trainer in trainers]
+    return {
+        "runs": [{"label": label, "place": place, "seed": seed} | run for seed, run in zip(seeds, found, strict=True)]
+    }
 
 
 def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
-    work, found = WORK[budget], by_label(list(outcomes.values()))
+    work, found = WORK[budget], by_label(runs_of(outcomes))
     runs = [{key: v for key, v in run.items() if key != "samples"} for of_label in found.values() for run in of_label]
     return Answer(
         summary=_summary(found, work),

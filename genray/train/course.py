@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,3 +18,18 @@ def taken(steps: Course[T], take: Callable[[int], object]) -> T:
             result: T = end.value
             return result
         take(step)
+
+
+def taken_together(courses: Sequence[Course[T]], take: Callable[[list[int]], object]) -> list[T]:
+    """What comes of each of several courses of one length, when `take` takes the steps of all at once."""
+    results: list[T] = []
+    while not results:
+        steps = []
+        for course in courses:
+            try:
+                steps.append(next(course))
+            except StopIteration as end:
+                results.append(end.value)
+        if not results:
+            take(steps)
+    return results

@@ -20,6 +20,6 @@ def check_parts(study: ModuleType, real: str) -> None:
         parts = study.parts(budget)
         assert len({part.name for part in parts}) == len(parts)
         assert not any(set(part.name) & set(" ,/=()*+") for part in parts)
-        seeds = [part.arguments["seed"] for part in parts]
+        seeds = [part.arguments["seeds"] for part in parts]
         assert seeds == sorted(seeds)
         assert all(part.gpu == (part.arguments["label"] != real) for part in parts)

@@ -37,6 +37,11 @@ def outcome_of(part: Part, saved: bytes | None = None) -> Outcome:
             return cast("Outcome", end.value)
 
 
+def without_times(outcome: Outcome) -> Outcome:
+    """Of runs, without how long their training took."""
+    return {"runs": [{key: v for key, v in run.items() if key != "train_seconds"} for run in outcome["runs"]]}
+
+
 def climb(steps: int, deaths: str = "", seconds: float = 0.0, saved: bytes | None = None) -> Pieces:
     """Counts to `steps` and saves each; the outcome holds the steps of its process. With a file `deaths`, the first
     process to be at half of them dies there."""

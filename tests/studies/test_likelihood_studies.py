@@ -12,6 +12,7 @@ from genray.data import datasets
 from genray.data.spec import Dataset
 from genray.nn.noise import Noise
 from genray.studies import _mnist, iwae, parzen
+from genray.studies._mnist import runs_of
 from genray.studies.base import Outcome
 from tests.studies import fakes
 from tests.studies.answers import check_answer, check_parts
@@ -50,8 +51,8 @@ def test_iwae_trains_through_its_stages_and_scores_the_same_bits(monkeypatch: py
     monkeypatch.setitem(iwae.WORK, "quick", small)
     found = outcomes_of(iwae)
     assert rates[:2] == pytest.approx([1e-3, 1e-3 * 10 ** (-1 / 7)])
-    assert all(len(run["losses"]) == 2 and run["losses"][1] < run["losses"][0] for run in found.values())
-    assert 15 < found["vae-1-0"]["nll_nats"] < 45  # 64 fair coins are 44
+    assert all(len(run["losses"]) == 2 and run["losses"][1] < run["losses"][0] for run in runs_of(found))
+    assert 15 < found["vae-1-0"]["runs"][0]["nll_nats"] < 45  # 64 fair coins are 44
     answer = iwae.answer(found, "quick")
     check_answer(answer)
     assert [row[0] for row in answer.tables[0].rows] == list(small.labels)
@@ -126,7 +127,7 @@ def test_parzen_scores_every_model_by_its_own_sigma(digits: Dataset, monkeypatch
     check_answer(answer)
     assert [row[0] for row in answer.tables[0].rows] == ["GAN", "VAE", "AAE", "training images"]
     assert all("samples" not in run for run in answer.data["runs"])
-    real = found["training-images-1"]
+    [real] = found["training-images-1"]["runs"]
     train = digits.train.images[np.random.default_rng(1).permutation(len(digits.train))[:300]].reshape(300, -1) / 255
     test = digits.test.images.reshape(len(digits.test), -1) / 255
     nats = logsumexp(norm(train[None], real["sigma"]).logpdf(test[:, None]).sum(-1), axis=1, b=1 / 300)
