@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from genray import provenance
+
 MODELS: list[dict[str, Any]] = [
     {"name": "vae"},
     {"name": "gan"},
@@ -38,7 +40,7 @@ def header(title: str, packages: Sequence[str]) -> str:
 - command: `{command}`
 - commit: `{_git("rev-parse", "--short", "HEAD")}{"+changes" if _git("status", "--porcelain", "genray") else ""}`
 - versions: Python {platform.python_version()}, {versions}
-- hardware: {_cpu()}
+- hardware: {provenance.processor()}
 """
 
 
@@ -58,9 +60,3 @@ def hardware() -> str:
 
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} cores, {names[0] if names else platform.processor()}"

@@ -18,6 +18,21 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **packages, "genray": genray.__version__}
 
 
+def made_with() -> dict[str, str]:
+    """What this process makes things with: the GPU that it may use, or the processor; the commit and versions."""
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    return {"device": device, "commit": commit() or "not known", **versions()}
+
+
+def processor() -> str:
+    """`2 cores, AMD EPYC`"""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} cores, {names[0] if names else platform.processor()}"
+
+
 @lru_cache(maxsize=1)
 def commit() -> str | None:
     """The commit that genray runs from, with `-dirty` where tracked files were changed. Outside a checkout what

@@ -75,7 +75,8 @@ def _answer(study: Study, work: Sequence[Part], out: Path, asked: Asked) -> dict
         begun = shelf.begun([part for part in work if part.name not in done])
         outcomes = {name: record.outcome for name, record in done.items()}
         answer = study.answer(outcomes, asked.budget) if done else Answer([], [], [], [], {})
-        cost = report.Cost(len(work), sum(r.seconds for r in done.values()) + sum(b.seconds for b in begun.values()))
+        seconds = sum(r.seconds for r in done.values()) + sum(b.seconds for b in begun.values())
+        cost = report.Cost(len(work), seconds, [record.made_with for record in done.values() if record.made_with])
         left = {
             part.name: begun[part.name].saved.reached if part.name in begun else report.NOT_BEGUN
             for part in work

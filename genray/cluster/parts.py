@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -78,6 +79,7 @@ class Record(NamedTuple):
 
     outcome: Outcome
     seconds: float
+    made_with: Mapping[str, str] = MappingProxyType({})  # device, commit and versions; of old folders nothing
 
 
 class Begun(NamedTuple):
@@ -94,7 +96,7 @@ class Shelf:
     out: Path  # the study's folder
 
     def keep(self, part: Part, record: Record) -> None:
-        files.write_json(self._path(part), _sealed(part, record._asdict()))
+        files.write_json(self._path(part), _sealed(part, record._asdict() | {"made_with": dict(record.made_with)}))
         self.drop_begun(part)
 
     def drop_begun(self, part: Part) -> None:
@@ -121,7 +123,7 @@ class Shelf:
             if not self._path(part).exists():
                 return None
             kept = _unsealed(json.loads(self._path(part).read_bytes()))
-            return Record(kept["outcome"], kept["seconds"]) if _is_of(part, kept) else None
+            return Record(kept["outcome"], kept["seconds"], kept.get("made_with", {})) if _is_of(part, kept) else None
 
     def _read_begun(self, part: Part) -> Begun | None:
         with _named_where_damaged(self._begun(part)):

@@ -15,6 +15,7 @@ import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
+from genray import provenance
 from genray.cluster import resources
 from genray.cluster.capacity import WORKER_BYTES
 from genray.cluster.parts import Begun, Record
@@ -100,7 +101,7 @@ def _do(part: Part, begun: Begun | None) -> Iterator[Begun | Record]:
         try:
             saved = next(pieces)
         except StopIteration as end:
-            yield Record(end.value, _since(started))
+            yield Record(end.value, _since(started), provenance.made_with())
             return
         yield Begun(saved, _since(started))
 

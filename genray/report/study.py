@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genray import files, provenance
+from genray import files
 from genray.report import words
 from genray.report.pictures import data_uri
 from genray.report.tables import markdown_line, plain
@@ -29,6 +30,7 @@ VERDICTS = {True: "holds", False: "does not hold"}
 class Cost(NamedTuple):
     parts: int
     seconds: float  # of all parts together, on one CPU each
+    made_with: Sequence[Mapping[str, str]] = ()  # of each part that is done: device, commit and versions
 
 
 def write(
@@ -76,10 +78,15 @@ def _result(name: str, question: str, answer: Answer, budget: Budget, cost: Cost
             for f in answer.figures
         ],
         "data": answer.data,
-        "cost": cost._asdict(),
-        "versions": provenance.versions(),
-        "commit": provenance.commit(),
+        "cost": {"parts": cost.parts, "seconds": cost.seconds},
+        "made_with": _counted(cost.made_with),
     }
+
+
+def _counted(made_with: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Each that is another one, with how many parts were made with it."""
+    found = Counter(json.dumps(dict(made)) for made in made_with)
+    return [{"parts": count, **json.loads(made)} for made, count in found.items()]
 
 
 def _page(result: Mapping[str, Any], out: Path) -> str:
@@ -92,7 +99,8 @@ def _page(result: Mapping[str, Any], out: Path) -> str:
         verdicts=VERDICTS,
         time=words.duration(result["cost"]["seconds"]),
         counted=words.counted,
-        command=_command(result, out),
+        command=f"{_command(result)} --out {shlex.quote(str(out))}",
+        made_with=[_made(made) for made in result["made_with"]],
         is_number=_is_number,
         css=inline("page.css") + inline("study.css"),
         dark=inline("page/dark.css"),
@@ -117,9 +125,24 @@ def heading(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _command(result: Mapping[str, Any], out: Path) -> str:
+def _command(result: Mapping[str, Any]) -> str:
     changes = [f" --set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in result["overrides"].items()]
-    return f"genray study {result['study']} --budget {result['budget']}{''.join(changes)} --out {shlex.quote(str(out))}"
+    return f"genray study {result['study']} --budget {result['budget']}{''.join(changes)}"
+
+
+def _made(made: Mapping[str, Any]) -> str:
+    """`20 parts on 2 cores, AMD EPYC, at commit 9316c3d, with python 3.11.7, torch 2.15.0`"""
+    versions = ", ".join(f"{name} {value}" for name, value in made.items() if name not in ("parts", "device", "commit"))
+    short = made["commit"][:7] + ("-dirty" if made["commit"].endswith("-dirty") else "")
+    return f"{words.counted(made['parts'], 'part')} on {made['device']}, at commit {short}, with {versions}"
+
+
+def measured(result: Mapping[str, Any]) -> list[str]:
+    """How, in Markdown's lines."""
+    cost = result["cost"]
+    time = f"{words.counted(cost['parts'], 'part')}, {words.duration(cost['seconds'])} together"
+    made = [plain(_made(made)) for made in result["made_with"]]
+    return ["## How it was measured", "", *(f"- {line}" for line in (f"`{_command(result)}`", time, *made))]
 
 
 def _is_number(cell: str) -> bool:
@@ -141,7 +164,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     for figure in result["figures"]:
         lines += ["", f"## {plain(figure['title'])}", "", f"![{plain(figure['title'])}]({figure['file']})"]
         lines += ["", plain(figure["caption"])]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *measured(result)]) + "\n"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -21,13 +21,22 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 
+def made_on(device: str, commit: str, torch: str) -> dict[str, str]:
+    return {"device": device, "commit": commit, "python": "3.11.7", "torch": torch}
+
+
+MADE = 9 * [made_on("NVIDIA H200", 40 * "a", "2.11.0")] + 3 * [made_on("4 cores, x < y", f"{40 * 'b'}-dirty", "2.15.0")]
+ON_GPU = "9 parts on NVIDIA H200, at commit aaaaaaa, with python 3.11.7, torch 2.11.0"
+ON_CPU = "3 parts on 4 cores, x &lt; y, at commit bbbbbbb-dirty, with python 3.11.7, torch 2.15.0"
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with a claim that holds, one that does not, a table and a figure."""
     out = tmp_path_factory.mktemp("study")
     squares = Squares()
     answer = squares.answer({f"of-{n}": {"square": n * n} for n in range(12)}, "quick")
-    study.write("all_squares", squares.QUESTION, answer, "quick", study.Cost(12, 75.0), out)
+    study.write("all_squares", squares.QUESTION, answer, "quick", study.Cost(12, 75.0, MADE), out)
     return out
 
 
@@ -53,6 +62,20 @@ def test_markdown_has_every_claim_row_and_figure(out: Path, result: dict[str, An
     rows = [line for line in lines if line.startswith("| of-")]
     assert rows == [f"| {name} | {square} |" for name, square in result["tables"][0]["rows"]]
     assert "![Squares by root](figures/squares.png)" in lines
+    at = lines.index("## How it was measured")
+    assert lines[at + 2 :] == [
+        "- `genray study all_squares --budget quick`",
+        "- 12 parts, 1 min 15 s together",
+        f"- {ON_GPU}",
+        f"- {ON_CPU.replace('_', chr(92) + '_')}",
+    ]
+    assert {made["device"]: made["parts"] for made in result["made_with"]} == {"NVIDIA H200": 9, "4 cores, x < y": 3}
+
+
+def test_the_page_says_where_parts_were_made(out: Path) -> None:
+    page = (out / "index.html").read_text()
+    assert f"<dd>{ON_GPU}</dd>" in page
+    assert f"<dd>{ON_CPU}</dd>" in page
 
 
 def test_terminal_shows_what_does_not_hold(
@@ -129,7 +152,7 @@ def test_the_command_names_what_was_changed(tmp_path: Path) -> None:
     changes = {"epochs": 3, "models": ["vae", "gan"]}
     found = study.write("squares", "?", answer, "full", study.Cost(1, 1.0), tmp_path, overrides=changes)
     assert json.loads((tmp_path / "study.json").read_text())["overrides"] == changes
-    command = f'genray study squares --budget full --set epochs=3 --set \'models=["vae", "gan"]\' --out {tmp_path}'
-    assert study._command(found, tmp_path) == command
+    command = 'genray study squares --budget full --set epochs=3 --set \'models=["vae", "gan"]\''
+    assert study._command(found) == command
     words = shlex.split(command)
     assert parse_overrides([word for flag, word in itertools.pairwise(words) if flag == "--set"]) == changes
