@@ -119,9 +119,13 @@ def gpu_of(resources: Resources, workers: int) -> float:
     """GPUs of one worker: what is asked for, or one where the cluster has, or can come to, one for each worker."""
     if resources.gpu is not None:
         return resources.gpu
+    return float(gpus() >= workers)
+
+
+def gpus() -> float:
+    """That the cluster has, or can come to."""
     growth = autoscaler.growth()
-    gpus = max(ray.cluster_resources().get("GPU", 0), growth.amount("GPU") if growth else 0)
-    return float(gpus >= workers)
+    return max(float(ray.cluster_resources().get("GPU", 0)), float(growth.amount("GPU")) if growth else 0.0)
 
 
 def need_of(experiment: Experiment) -> dict[str, float]:

@@ -81,7 +81,7 @@ def _at_once() -> float:
 
 def _begin(part: Part, begun: Begun | None) -> Any:
     """A task that gives one result after the other."""
-    gpus = min(part.gpu, ray.cluster_resources().get("GPU", 0.0))
+    gpus = min(part.gpu, resources.gpus())
     task = ray.remote(num_cpus=1, num_gpus=gpus, memory=_memory(), max_retries=0, num_returns="streaming")(_do)
     return task.remote(part, begun)
 

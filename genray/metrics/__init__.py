@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,12 @@ _NOT_METRICS = {"base", "features", "network", "evaluate", "floor", "attempt", "
 
 def names() -> list[str]:
     """The metrics that are there: this folder's files, but for what they share."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NOT_METRICS)
+    return list(_names(tuple(__path__)))
+
+
+@functools.cache  # asked for every metric of every experiment
+def _names(path: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(path) if module.name not in _NOT_METRICS))
 
 
 def load(name: str) -> Metric:

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from genray import metrics
 from genray.metrics.base import Score, ScoreGroup
 from genray.report import luck
-from genray.report.collect import Collection, Group
+from genray.report.collect import Collection, Group, SweepFolder
 from genray.report.entry import Entry
 from genray.report.intervals import best_first, beyond, summarize
 from genray.report.search import Search
@@ -45,7 +45,7 @@ def build(collection: Collection) -> Comparison:
         "floor": floor,
         "rows": ordered,
         "controls": [],  # rows that are no models: genray/report/controls.py
-        "expected_best": _expected_best(collection),
+        "expected_best": [found for sweep in collection.sweeps for found in expected_best(sweep)],
         "without_result": collection.missing,
     }
     notes += _given(comparison) + _read_again(comparison) + _differences(comparison) + _below_floor(comparison)
@@ -194,12 +194,11 @@ def _budget(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _expected_best(collection: Collection) -> list[dict[str, Any]]:
-    """For each search the expected best of k of its trials on the validation split, k = 1, 2, …"""
+def expected_best(sweep: SweepFolder) -> list[dict[str, Any]]:
+    """For each of its searches the expected best of k of its trials on the validation split, k = 1, 2, …"""
     return [
-        {"sweep": s.settings.get("name"), "model": model, "metric": o.metric, "mode": o.mode, "values": values}
-        for s in collection.sweeps
-        for model, search in s.searches.items()
+        {"sweep": sweep.settings.get("name"), "model": model, "metric": o.metric, "mode": o.mode, "values": values}
+        for model, search in sweep.searches.items()
         for o, values in [(search.objectives[0], luck.of_search(search))]
         if values
     ]

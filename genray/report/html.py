@@ -63,7 +63,7 @@ def _part(
     table = view.scores(comparison)
     curves = plots.learning_curves(groups, table["columns"], looks)
     tradeoff = tradeoffs.figures(comparison, [verdict.metric for verdict in decided], looks)
-    luck = trials.luck(comparison, collection, looks, prefix)
+    luck = trials.luck(collection, looks, prefix)
     searches, figures = trials.searches(collection, looks, out, prefix)
     figures |= luck | {f"{prefix}curve-{metric}": figure for metric, figure in curves.items()}
     figures |= {f"{prefix}{cost}-{metric}": f for metric, costs in tradeoff.items() for cost, f in costs.items()}

@@ -100,8 +100,9 @@ class _Axis:
         return (scaled - self._low) / (self._high - self._low) if self._high > self._low else 0.5
 
     def place(self, trial: FrozenTrial) -> float | None:
-        value = self._values.get(trial.number)
-        return None if value is None else round(self._share(self._scaled(value)), 4)
+        if trial.number not in self._values:
+            return None
+        return round(self._share(self._scaled(self._values[trial.number])), 4)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:

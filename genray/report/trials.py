@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from genray.report import plots, tradeoffs, words
 from genray.report.collect import Collection
+from genray.report.comparison import expected_best
 from genray.report.intervals import summarize
 from genray.report.link import link
 from genray.report.parallel import parallel_coordinates, short
@@ -20,14 +21,11 @@ from genray.report.search import FEWEST_FOR_IMPORTANCE, Search, epochs_of, last_
 View = dict[str, Any]
 
 
-def luck(
-    comparison: Mapping[str, Any], collection: Collection, looks: Mapping[str, Style], prefix: str
-) -> dict[str, plots.Figure]:
+def luck(collection: Collection, looks: Mapping[str, Style], prefix: str) -> dict[str, plots.Figure]:
     """For each sweep in which some model was tried twice, the expected best of k trials, by name of the figure."""
     made = {}
     for i, sweep in enumerate(collection.sweeps):
-        name = sweep.settings.get("name")
-        own = [s for s in comparison["expected_best"] if s["sweep"] == name and s["model"] in sweep.searches]
+        own = expected_best(sweep)
         if any(len(search["values"]) > 1 for search in own):
             styles = {s["model"]: _look(s["model"], collection, looks) for s in own}
             made[f"{prefix}luck-{i}"] = plots.expected_best(own, styles)

@@ -95,6 +95,16 @@ def test_what_no_machine_can_hold_is_refused_unless_the_cluster_can_grow(monkeyp
         resources.count_lanes(experiment(workers=10, cpu=1, gpu=1), None)
 
 
+def test_gpus_are_those_that_the_cluster_has_or_can_come_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks for less than it could have would never make an autoscaler start one."""
+    from genray.cluster import resources
+
+    connect(monkeypatch, Cluster(free_gpus=0))
+    assert resources.gpus() == 4
+    connect(monkeypatch, Cluster(free_gpus=0), autoscaler_of({"CPU": 8, "GPU": 2}, most=4))
+    assert resources.gpus() == 8
+
+
 def test_lanes_are_those_of_the_size_that_the_cluster_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     from genray.cluster import resources
 

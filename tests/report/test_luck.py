@@ -11,10 +11,12 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from genray.report import luck
+from genray.report import luck, trials
 from genray.report.collect import collect
 from genray.report.comparison import build
+from genray.report.plots import styles
 from genray.report.search import Objective, Search
+from tests.report.fabricate import write_search, write_sweep
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -59,3 +61,12 @@ def test_comparison_has_it_for_each_model(sweep: Path) -> None:
         assert (one["sweep"], one["metric"], one["mode"], len(one["values"])) == ("quickstart", "frechet", "min", 8)
         trials = collection.sweeps[0].searches[one["model"]].trials
         assert one["values"][-1] >= min(t.value for t in trials if t.state is TrialState.COMPLETE)
+
+
+def test_two_sweeps_of_one_name_draw_their_own_trials(tmp_path: Path) -> None:
+    a = write_sweep(tmp_path / "a", models=("vae",), seeds=1, trials=4)
+    b = write_sweep(tmp_path / "b", models=("gan",), seeds=1, trials=9)
+    write_search(b, "vae", trials=9)  # whose finalists are still to come
+    collection = collect([a, b])
+    figures = trials.luck(collection, styles([group.label for group in collection.groups]), "")
+    assert [[len(line["x"]) for line in figure["data"]] for figure in figures.values()] == [[4], [9, 9]]

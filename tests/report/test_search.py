@@ -105,6 +105,18 @@ def test_parallel_coordinates_place_every_trial_between_the_ends(sweep: Path) ->
     assert [name.strip("</b>") for name in names[-2:]] == ["epochs", "Fréchet distance ↓"]
 
 
+def test_a_trial_that_chose_nothing_has_a_place_among_the_choices(tmp_path: Path) -> None:
+    space = {"a": FloatDistribution(0, 1), "c": CategoricalDistribution((None, 50))}
+    made = search(tmp_path, lambda s, t: s.tell(t, t.params["a"]), trials=8, space=space)
+    figure = parallel_coordinates(made, "#0072b2")
+    assert figure is not None
+    chosen = [trial.params["c"] for trial in made.trials]
+    assert set(chosen) == {None, 50}
+    axis = next(a["x"] for a in figure["layout"]["annotations"] if a["text"].strip("</b>") == "c")
+    drawn = [y for t in figure["data"] for x, y in zip(t["x"], t["y"], strict=True) if x == axis]
+    assert sorted(drawn) == sorted(float(choice == 50) for choice in chosen)
+
+
 def test_two_objectives_have_a_front(tmp_path: Path) -> None:
     objectives = [{"metric": "frechet", "mode": "min"}, {"metric": "train_seconds", "mode": "min"}]
     pairs = [(1.0, 9.0), (2.0, 5.0), (3.0, 6.0), (4.0, 1.0), (5.0, 2.0)]
