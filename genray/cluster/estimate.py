@@ -6,9 +6,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genray.cluster import environment
 from genray.cluster.costs import Tell, measured
@@ -66,9 +65,8 @@ class Prices:
 
 
 def estimate(
-    space: Sweep | Path | str,
+    space: Sweep,
     *,
-    overrides: Mapping[str, Any] | None = None,
     address: str | None = None,
     gpu_hour_price: float | None = None,
     cpu_hour_price: float | None = None,
@@ -78,8 +76,6 @@ def estimate(
     """Measures each model of a sweep on Ray, in processes with a run's resources, and multiplies. Trains nothing to its
     end. Raises UserError for a sweep that `genray.sweep` would refuse, and Fault where nothing could be measured.
     """
-    if not isinstance(space, Sweep):
-        space = Sweep.load(space, overrides)
     started = time.monotonic()
 
     from genray import extractors

@@ -13,7 +13,7 @@ from genray.metrics.evaluate import Judge
 from genray.runs import Row, Run
 
 
-def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bool], *, verbose: bool = False) -> None:
+def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bool]) -> None:
     """Trains in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. Raises Fault."""
     environment.prepare(None)
     import ray
@@ -27,7 +27,7 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
     carry(judge.extractor)
     data_bytes = 2 * (data.train.images.nbytes + data.validation.images.nbytes)
     data_bytes += extractors.stored_bytes(run.experiment.extractor, len(data.train) + len(data.validation))
-    with resources.connected(None, data_bytes=data_bytes, verbose=verbose):
+    with resources.connected(None, data_bytes=data_bytes, verbose=False):
         resources.count_lanes(run.experiment, 1)
         gpu = resources.gpu_of(run.experiment.resources, run.experiment.workers)
         placed = run.experiment.resources.model_copy(update={"gpu": gpu})

@@ -12,7 +12,7 @@ from typing import Self, TextIO
 
 from genray.cluster import snapshot
 from genray.cluster.conductor import Conductor
-from genray.cluster.snapshot import Snapshot
+from genray.cluster.snapshot import Snapshot, State
 from genray.cluster.view import View
 from genray.endings import of_disk, words
 from genray.errors import Fault, UserError
@@ -87,7 +87,7 @@ class Progress:
         return bool(self._is_ours)
 
 
-def _end(error: BaseException | None) -> tuple[str, int]:
+def _end(error: BaseException | None) -> tuple[State, int]:
     """As the command line ends; see genray/cli.py."""
     if error is None:
         return "finished", 0

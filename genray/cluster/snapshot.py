@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from genray import files
 from genray.cluster.queue import Status
@@ -20,12 +20,12 @@ FILE = "progress.json"
 JOB = "GENRAY_JOB"  # the environment variable by which a driver knows that it is a cluster's job
 NOTE = "GENRAY_NOTE"  # another, with a line that stands first in what this driver says
 _ALIVE = ".alive"  # locked for as long as the driver's process is there
-STATES = ("running", "finished", "stopped", "failed")
+State = Literal["running", "finished", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    state: str  # one of STATES
+    state: State
     began: float  # when the driver began; with `job`, tells one driver's from another's
     job: str = ""
     said: tuple[str, ...] = ()  # lines, from the driver's beginning on

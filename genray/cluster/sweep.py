@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from genray.cluster import environment
 from genray.space import Sweep
 
 
 def sweep(
-    space: Sweep | Path | str,
+    space: Sweep,
     *,
     out: Path | str,
-    overrides: Mapping[str, Any] | None = None,
     resume: bool = False,
     address: str | None = None,
     storage: str | None = None,
@@ -27,8 +25,6 @@ def sweep(
     sweep is kept by the name of `out`, and found again by a driver on another machine; "shared" says that `out` is one
     folder on all machines. Raises UserError before anything starts, and KeyboardInterrupt on Ctrl-C.
     """
-    if not isinstance(space, Sweep):
-        space = Sweep.load(space, overrides)
     out = Path(out).absolute()
 
     from genray.cluster import folder, mirror

@@ -113,8 +113,7 @@ def _since(started: float) -> float:
 def _memory() -> float:
     """Bytes that a task asks for: what a process takes, so that a machine of many cores and little memory does few at
     once; but no more than every machine has."""
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return min([WORKER_BYTES, *(float(machine.get("memory", WORKER_BYTES)) for machine in machines)])
+    return min([WORKER_BYTES, *(float(machine.get("memory", WORKER_BYTES)) for machine in resources.machines())])
 
 
 def reason(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import optuna
@@ -86,9 +85,6 @@ def _check_machines(storage: str | None) -> None:
 def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, verbose: bool) -> None:
     experiment = space.first_experiment(space.models[0])
     progress.begin(conductor, space.objective[0].metric)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"  # as many wait as the conductor has lanes for
-    # A snapshot that nobody reads, of all trials each time (34 kB of each): at the end alone, where Tune insists on it.
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "inf"
     hand_out = HandOut(conductor)
     tell = Tell(conductor, hand_out.runs)
     waiting = Waiting(conductor, experiment, space.lanes, space.start_timeout_s, progress.say)

@@ -50,8 +50,4 @@ class Distributed:
 
     def agree(self, value: bool) -> bool:
         """Rank 0's value, on every rank."""
-        if self.world_size == 1:
-            return value
-        flag = torch.tensor([value], dtype=torch.uint8, device=self.device)
-        torch.distributed.broadcast(flag, src=0)
-        return bool(flag.item())
+        return bool(self.same(value))

@@ -89,8 +89,6 @@ class PhaseRunner:
         """Moments as the optimizer's `state_dict` gave them, on this device or another."""
         mine = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict(state | {"param_groups": mine})
-        for network in self.moved:  # older states lack what had not moved yet
-            self.optimizer.state.setdefault(network.vector, no_moments(network.vector))
 
     @property
     def rate(self) -> Tensor:

@@ -157,9 +157,8 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.epoch, self.train_seconds, self.row = state["epoch"], state["train_seconds"], state["row"]
-        self.step = state.get("step", self.epoch * self.batches.steps_per_epoch)  # older ones end with an epoch
-        self.best = state.get("best")
-        self.meter.restore(state.get("meter", self.meter.state()))
+        self.step, self.best = state["step"], state["best"]
+        self.meter.restore(state["meter"])
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
         for runner in self.phases:

@@ -10,7 +10,6 @@ from genray.cluster.checks.base import Check, Facts, each, fail, gigabytes, join
 from genray.cluster.resources import MARGIN_BYTES
 
 FREE_BYTES = 5e9  # of scratch and of Ray's folder: checkpoints, logs, what the object store spills
-RAY_FULL = 0.05  # of a disk: Ray takes no more work where less is free, and says so in its logs alone
 
 Resources = Mapping[str, Mapping[str, float]]  # by the machine's name, what Ray counts there
 

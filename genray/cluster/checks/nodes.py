@@ -11,11 +11,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from genray.cluster.capacity import is_head
 from genray.cluster.checks import probe
 from genray.cluster.checks.base import Check, fail, joined, ok
 from genray.cluster.tasks import reason
-
-HEAD = "node:__internal_head__"
 
 _FIX = (
     "look there whether its raylet runs and is not stopped (`ps -C raylet`), whether the head reaches its ports, and "
@@ -37,10 +36,10 @@ def alive() -> list[Node]:
     found = [node for node in ray.nodes() if node["Alive"]]
     ips = [node["NodeManagerAddress"] for node in found]
     nodes = []
-    for node in sorted(found, key=lambda node: HEAD not in node["Resources"]):
-        ip, is_head = node["NodeManagerAddress"], HEAD in node["Resources"]
+    for node in sorted(found, key=lambda node: not is_head(node["Resources"])):
+        ip, on_head = node["NodeManagerAddress"], is_head(node["Resources"])
         name = ip if ips.count(ip) == 1 else f"{ip}/{node['NodeID'][:6]}"
-        nodes.append(Node(name + " (head)" * is_head, node["NodeID"], ip, is_head, node["Resources"]))
+        nodes.append(Node(name + " (head)" * on_head, node["NodeID"], ip, on_head, node["Resources"]))
     return nodes
 
 
