@@ -13,17 +13,17 @@ from genray.cluster.environment import prepare
 
 prepare(None)  # before ray is imported
 
-import ray  # noqa: E402
-from ray.cluster_utils import Cluster  # noqa: E402
-from ray.experimental import get_object_locations  # noqa: E402
+import ray
+from ray.cluster_utils import Cluster
+from ray.experimental import get_object_locations
 
-from genray import extractors  # noqa: E402
-from genray.cluster.place import SameFolder  # noqa: E402
-from genray.cluster.work import Final, Shared  # noqa: E402
-from genray.config import Experiment  # noqa: E402
-from genray.data.datasets import load  # noqa: E402
-from genray.metrics.evaluate import make_judge, training_features  # noqa: E402
-from genray.metrics.floor import floor  # noqa: E402
+from genray import extractors
+from genray.cluster.place import SameFolder
+from genray.cluster.work import Final, Shared
+from genray.config import Experiment
+from genray.data.datasets import load
+from genray.metrics.evaluate import make_judge, training_features
+from genray.metrics.floor import floor
 
 
 def given(name: str) -> tuple[Shared, Final]:

@@ -61,7 +61,7 @@ def pairs(data: Dataset, model: dict[str, Any], count: int, asked: argparse.Name
         found.append(
             (
                 seconds(lambda: alone(apart, start, steps), apart),  # noqa: B023  called at once
-                seconds(lambda: as_one(pack, start, steps), members),  # noqa: B023
+                seconds(lambda: as_one(pack, start, steps), members),  # noqa: B023  called at once
             )
         )
     return found[1:]
@@ -102,7 +102,7 @@ def _timed(seed: int, model: dict[str, Any], asked: argparse.Namespace, replayed
     found = []
     for turn in range(asked.repeats):
         _barriers[0].wait()
-        found.append(seconds(lambda: alone([trainer], NUM_FIRST + turn * asked.steps, asked.steps), [trainer]))  # noqa: B023
+        found.append(seconds(lambda: alone([trainer], NUM_FIRST + turn * asked.steps, asked.steps), [trainer]))  # noqa: B023  called at once
     return found
 
 

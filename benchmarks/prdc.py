@@ -32,7 +32,7 @@ def seen(n: int, shift: float, seed: int) -> FeatureSet:
 
 def ours(real: FeatureSet, fake: FeatureSet) -> Values:
     nothing = Split(np.zeros((0, 1, 1, 1), np.uint8))
-    return prdc.compute(Context(real, fake, nothing, None, 0, torch.device("cpu"), None, nothing))  # type: ignore[arg-type]
+    return prdc.compute(Context(real, fake, nothing, None, 0, torch.device("cpu"), None, nothing))
 
 
 def theirs(real: FeatureSet, fake: FeatureSet) -> Values:

@@ -29,22 +29,22 @@ from genray.cluster.environment import prepare
 
 prepare(None)  # before ray is imported: no logs, no dashboard, a token
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.train import ScalingConfig  # noqa: E402
-from ray.train.torch import TorchTrainer  # noqa: E402
+import ray
+from ray import tune
+from ray.train import ScalingConfig
+from ray.train.torch import TorchTrainer
 
-from genray.cluster.place import SameFolder  # noqa: E402
-from genray.cluster.sweep import sweep  # noqa: E402
-from genray.cluster.work import Means, Shared, Task, do  # noqa: E402
-from genray.config import Experiment  # noqa: E402
-from genray.data.datasets import load  # noqa: E402
-from genray.files import parse_yaml  # noqa: E402
-from genray.metrics.evaluate import make_judge, training_features  # noqa: E402
-from genray.metrics.features import extractor_for  # noqa: E402
-from genray.runs import open_run  # noqa: E402
-from genray.space import Sweep  # noqa: E402
-from genray.train.distributed import Distributed  # noqa: E402
+from genray.cluster.place import SameFolder
+from genray.cluster.sweep import sweep
+from genray.cluster.work import Means, Shared, Task, do
+from genray.config import Experiment
+from genray.data.datasets import load
+from genray.files import parse_yaml
+from genray.metrics.evaluate import make_judge, training_features
+from genray.metrics.features import extractor_for
+from genray.runs import open_run
+from genray.space import Sweep
+from genray.train.distributed import Distributed
 
 LANES = 2
 MODEL = "vae"

@@ -136,7 +136,7 @@ def _write(
         else:
             buffer = io.BytesIO()
             channels_last = images[..., 0, :, :] if images.shape[-3] == 1 else np.moveaxis(images, -3, -1)
-            np.savez_compressed(buffer, images=channels_last, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(buffer, images=channels_last, **arrays)  # type: ignore[arg-type]  # NumPy's types take no names beside its own
             write_bytes(out, buffer.getvalue())
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; give another file with --out") from None

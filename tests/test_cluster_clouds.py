@@ -166,7 +166,7 @@ def mismatches(value: Any, schema: dict[str, Any], schemas: dict[str, Any], wher
     schema = schemas[schema["$ref"]] if "$ref" in schema else schema
     kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": float}
     if schema.get("format") in ("int64", "uint64"):
-        kinds["string"] = (str, int)  # type: ignore[assignment]  # JSON has no 64 bits; the API takes both
+        kinds["string"] = (str, int)  # JSON has no 64 bits; the API takes both
     if not isinstance(value, kinds[schema["type"]]):
         yield f"{where}: {value!r} is no {schema['type']}"
     elif isinstance(value, dict):

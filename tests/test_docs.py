@@ -69,7 +69,7 @@ def test_python_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     [text] = blocks("README.md", "python")
     names: dict[str, object] = {}
-    exec(text.replace('"epochs": 20', '"epochs": 2, "num_samples": 64'), names)  # noqa: S102
+    exec(text.replace('"epochs": 20', '"epochs": 2, "num_samples": 64'), names)  # noqa: S102  our own README
     assert isinstance(names["comparison"], dict)
     assert names["comparison"]["rows"][0]["model"] == "vae"
     assert (tmp_path / "runs/page/index.html").exists()

@@ -144,7 +144,7 @@ def test_user_of_the_image_is_that_of_the_pods() -> None:
 
 
 def test_entrypoint_is_a_sweep_that_goes_on_where_the_last_head_left_it(capsys: pytest.CaptureFixture[str]) -> None:
-    command, test = re.fullmatch(r"genray (.+?) \$\((test .+?)\)", JOB["entrypoint"].strip()).groups()  # type: ignore[union-attr]
+    command, test = re.fullmatch(r"genray (.+?) \$\((test .+?)\)", JOB["entrypoint"].strip()).groups()
     arguments = shlex.split(command)
     assert main([*arguments, "--resume", "--help"]) == 0, capsys.readouterr().err
     folder = arguments[arguments.index("--out") + 1]

@@ -96,7 +96,7 @@ class Allocation:
 
     @property
     def folders(self) -> list[Path]:
-        return sorted(Path("/tmp").glob(f"genray-{self.job}-*"))  # noqa: S108
+        return sorted(Path("/tmp").glob(f"genray-{self.job}-*"))
 
     @property
     def processes(self) -> list[str]:
@@ -200,6 +200,6 @@ def test_directives_stand_before_the_first_command_and_are_known() -> None:
     first = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
     directives = {i: line for i, line in enumerate(lines) if line.startswith("#SBATCH")}
     assert max(directives) < first
-    names = [re.match(r"#SBATCH --([a-z-]+)", line)[1] for line in directives.values()]  # type: ignore[index]
+    names = [re.match(r"#SBATCH --([a-z-]+)", line)[1] for line in directives.values()]
     assert len(set(names)) == len(names)
     assert {"nodes", "ntasks-per-node", "time", "signal", "requeue", "no-kill"} <= set(names)

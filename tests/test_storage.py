@@ -152,21 +152,21 @@ def failing(times: int, error: OSError) -> tuple[list[int], object]:
 
 def test_a_lost_network_is_waited_for(no_pauses: None) -> None:
     _, action = failing(3, OSError("When listing objects: curlCode: 7, Couldn't connect to server"))
-    assert patiently(action) == "done"  # type: ignore[arg-type]
+    assert patiently(action) == "done"
 
 
 def test_but_not_for_ever(no_pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "PATIENCE_S", -1.0)
     _, action = failing(3, OSError("Couldn't connect"))
     with pytest.raises(OSError, match="connect"):
-        patiently(action)  # type: ignore[arg-type]
+        patiently(action)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), FileNotFoundError("gone"), PermissionError("no")])
 def test_what_waiting_does_not_mend_is_told_at_once(no_pauses: None, error: OSError) -> None:
     tried, action = failing(3, error)
     with pytest.raises(type(error)):
-        patiently(action)  # type: ignore[arg-type]
+        patiently(action)
     assert len(tried) == 1
 
 

@@ -53,7 +53,7 @@ class HandOut(_NotSaved, Searcher):  # type: ignore[misc]  # ray has no types
         pass
 
 
-class Tell(_NotSaved, Stopper):  # type: ignore[misc]
+class Tell(_NotSaved, Stopper):  # type: ignore[misc]  # ray has no types
     def __init__(self, conductor: Conductor, runs: Mapping[str, list[str]]) -> None:
         self._conductor, self._runs = conductor, runs
         self.refused = set[str]()  # runs that are to be stopped while others of their trial go on
@@ -80,7 +80,7 @@ class Tell(_NotSaved, Stopper):  # type: ignore[misc]
         return bool(self._conductor.halted)
 
 
-class Watch(_NotSaved, Callback):  # type: ignore[misc]
+class Watch(_NotSaved, Callback):  # type: ignore[misc]  # ray has no types
     """What becomes of a pack, deaths of processes, and ticks ten times a second."""
 
     def __init__(

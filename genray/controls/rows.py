@@ -67,7 +67,7 @@ def score(judge: Judge, data: Dataset, experiment: Experiment, folder: Path) -> 
         return model
 
     fits = {"memorizer": memorizer.fit, "gaussian_mixture": gaussian_mixture.fit, "pca": pca.fit}
-    rows = [_row(name, lambda seed: fit(data.train, data.spec, seed=seed), judge, folder) for name, fit in fits.items()]  # noqa: B023
+    rows = [_row(name, lambda seed: fit(data.train, data.spec, seed=seed), judge, folder) for name, fit in fits.items()]  # noqa: B023  called at once
     last = _row("untrained", untrained, judge, folder)
     return [*rows, last | {"about": f"{experiment.model.name} before its first step"}]
 

@@ -29,7 +29,7 @@ def compute(context: Context) -> dict[str, float]:
 
 def distance(real_ND: Tensor, fake_ND: Tensor) -> float:
     """|μ - ν|² + tr(S + T - 2 (S T)^½) of the Gaussians fitted to two sets, float64 (N, D) and (M, D)."""
-    (mu, S), (nu, T) = _gaussian(real_ND), _gaussian(fake_ND)  # noqa: N806
+    (mu, S), (nu, T) = _gaussian(real_ND), _gaussian(fake_ND)  # noqa: N806  the paper's symbols
     root_trace = torch.linalg.eigvals(S @ T).sqrt().real.sum()
     squared = float((mu - nu).square().sum() + (S.trace() + T.trace()) - 2 * root_trace)
     return 0.0 if squared < 0 else squared  # rounding makes equal sets -1e-12; max() would make 0 of NaN too

@@ -85,7 +85,7 @@ def exact_entropy(estimator: Estimator) -> Estimator:
 def entropy_nats(q: Density) -> Tensor:
     """H(q) (...) in closed form. Raises UserError for a q that does not know it."""
     try:
-        entropy: Tensor = q.entropy()  # type: ignore[attr-defined]
+        entropy: Tensor = q.entropy()  # type: ignore[attr-defined]  # those that have one come here
     except (AttributeError, NotImplementedError):  # torch's distributions raise the second
         raise UserError(
             f"the exact entropy needs a q with entropy(), got {type(q).__name__}; add −ln q(z) to f instead"

@@ -98,7 +98,7 @@ def validation_images(dataset: str = "digits") -> Tensor:
 
 def gradient(model: Model, images: Tensor, way: Way, num_draws: int, noise: Noise) -> Tensor:
     """Of −ELBO, averaged over the images, with respect to the encoder's parameters: (P,)."""
-    config = ELBOConfig(name="any", estimator=way.estimator, kl_term=way.kl_term, num_draws=num_draws)  # type: ignore[arg-type]
+    config = ELBOConfig(name="any", estimator=way.estimator, kl_term=way.kl_term, num_draws=num_draws)  # type: ignore[arg-type]  # pydantic checks
     nll_nats, kl_nats = terms_nats(config, model.posterior(images), model.log_likelihood(images), noise)
     loss = (nll_nats + kl_nats).mean()
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.encoder.parameters()))])

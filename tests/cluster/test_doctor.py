@@ -27,7 +27,7 @@ def facts(**changed: Any) -> dict[str, Any]:
     return {
         "versions": VERSIONS,
         "memory": {"total": 32e9, "available": 20e9},
-        "free": {"/tmp": 100e9},  # noqa: S108
+        "free": {"/tmp": 100e9},
         "shm": 16e9,
         "listening": {"all": [22], "loopback": [8265], "one": []},
         "gpus": {"seen": [], "error": ""},
@@ -78,7 +78,7 @@ def test_addresses_as_proc_writes_them(address: str, reach: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="no /proc")
 def test_facts_of_this_machine() -> None:
-    with socket.create_server(("0.0.0.0", 0)) as wide, socket.create_server(("127.0.0.1", 0)) as narrow:  # noqa: S104
+    with socket.create_server(("0.0.0.0", 0)) as wide, socket.create_server(("127.0.0.1", 0)) as narrow:
         found = Probe().facts("/nowhere/at/all")
         assert wide.getsockname()[1] in found["listening"]["all"]
         assert narrow.getsockname()[1] in found["listening"]["loopback"]

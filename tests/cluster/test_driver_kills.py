@@ -86,7 +86,7 @@ def test_what_the_driver_knew_last_is_not_lost(tmp_path: Path) -> None:
         files.write_text((out := tmp_path / str(cut) / "out") / "study.journal", "1\n2\n3\n")
         return out
 
-    for out in cuts(lambda out: mirror.fetch(out, bucket), knows_more, at_least=4):  # type: ignore[arg-type]
+    for out in cuts(lambda out: mirror.fetch(out, bucket), knows_more, at_least=4):
         assert (out / "study.journal").read_text() == "1\n2\n3\n"
 
 

@@ -80,7 +80,7 @@ def test_where_the_mean_lies_between_the_cheapest_and_the_dearest() -> None:
     """Two keys that scale an epoch by 1, 2, 6 and by 1, 3: six products, whose mean is 6, of 1 to 18."""
     nodes = {"model.hidden": dict.fromkeys((1, 2, 3), 1 / 3), "batch_size": dict.fromkeys((1, 2), 1 / 2)}
     by_key = {"model.hidden": {1: 0.1, 2: 0.2, 3: 0.6}, "batch_size": {1: 0.1, 2: 0.3}}
-    weight = _weight(nodes, by_key)  # type: ignore[arg-type]
+    weight = _weight(nodes, by_key)
     assert 1 + weight * 17 == pytest.approx(np.mean([a * b for a in (1, 2, 6) for b in (1, 3)]))
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_stopped_without_a_scheduler() -> None:
 
 def test_halving_leaves_as_many_epochs_as_the_rule_does() -> None:
     """The rule by hand: at epochs 10 and 20 a trial goes on if it is in the better half of those that came so far."""
-    draw = random.Random(1)  # noqa: S311
+    draw = random.Random(1)
 
     def played(trials: int) -> list[int]:
         rungs: dict[int, list[float]] = {10: [], 20: []}
@@ -141,7 +141,7 @@ def totals(space: Sweep, **prices: float) -> Any:
     from genray.cluster.estimate import Prices, _estimate
 
     dataset = SimpleNamespace(test=range(20), validation=range(10))
-    return _estimate(space, COSTS, 2, 60.0, dataset, Prices(**prices))  # type: ignore[arg-type]
+    return _estimate(space, COSTS, 2, 60.0, dataset, Prices(**prices))
 
 
 @pytest.mark.ray  # imports it

@@ -141,7 +141,7 @@ def test_kills_change_nothing(tmp_path: Path, cluster: Cluster, kills: dict[str,
     assert sweep.process.wait(timeout=600) == 0, sweep.said
 
     sweep = Sweep(space, harassed, cluster.address)
-    killed = harass(sweep, cluster, kills, random.Random(SEED))  # noqa: S311
+    killed = harass(sweep, cluster, kills, random.Random(SEED))
     assert sweep.process.wait(timeout=600) == 0, sweep.said
     assert killed == kills
 

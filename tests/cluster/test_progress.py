@@ -32,7 +32,7 @@ class Played:
 def test_plain_lines_say_what_each_model_has_done() -> None:
     stream = io.StringIO()
     with Progress(stream) as progress:
-        progress.begin(Played(), "frechet")  # type: ignore[arg-type]
+        progress.begin(Played(), "frechet")
         progress.update()  # at once after the first: nothing
     assert stream.getvalue().splitlines() == [
         "[0.0 s, about 1 min 15 s left]  "
@@ -46,7 +46,7 @@ def test_a_line_is_written_when_something_has_changed(monkeypatch: pytest.Monkey
     monkeypatch.setattr("genray.cluster.progress.TICK_S", 0.0)
     stream, played = io.StringIO(), Played()
     with Progress(stream) as progress:
-        progress.begin(played, "frechet")  # type: ignore[arg-type]
+        progress.begin(played, "frechet")
         progress.update()
         assert stream.getvalue().count("\n") == 1
         played.now = [replace(VAE, complete=5, finalists_done=2), GAN]
@@ -58,7 +58,7 @@ def test_on_a_terminal_it_is_a_table_of_all_models() -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=120)
     with Progress(view=View(console=console)) as progress:
-        progress.begin(Played(), "frechet")  # type: ignore[arg-type]
+        progress.begin(Played(), "frechet")
     shown = stream.getvalue()
     for words in ("best frechet", "6/8", "12.3", "0/5", "about 1 min 15 s left", "no trial was completed"):
         assert words in shown

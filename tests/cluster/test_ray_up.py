@@ -222,7 +222,7 @@ def test_token_is_in_one_file_and_nowhere_else(cluster: Cluster) -> None:
         assert host.run("stat", "-c", "%a", path).stdout.strip() == "600"
         assert not [line for line in host.command_lines() if token in line]
         (cluster.fabric.shared / "pattern").write_text(token)
-        search = ["grep", "-rlF", "-f", cluster.fabric.shared / "pattern", "/tmp", cluster.fabric.home]  # noqa: S108
+        search = ["grep", "-rlF", "-f", cluster.fabric.shared / "pattern", "/tmp", cluster.fabric.home]
         found = set(host.run(*search, f"--exclude-dir={cluster.fabric.dir.name}", check=False).stdout.split())
         assert found <= {str(path)}, host.name
         (cluster.fabric.shared / "pattern").unlink()
@@ -231,7 +231,7 @@ def test_token_is_in_one_file_and_nowhere_else(cluster: Cluster) -> None:
 def test_ray_up_again_brings_changed_code_a_dead_worker_and_a_dead_head(cluster: Cluster) -> None:
     """In the middle of a sweep, which does not survive it."""
     (cluster.checkout / "genray" / "changed.py").write_text("CHANGED = True\n")
-    with pytest.raises(AssertionError, match="--resume"), submitted(cluster, *LONG.options("faults")) as job:  # noqa: PT012
+    with pytest.raises(AssertionError, match="--resume"), submitted(cluster, *LONG.options("faults")) as job:  # noqa: PT012  of a test that is cut off
         until_at_work(cluster, job, "faults", cluster.workers[0])
         cluster.workers[1].kill("raylet")
         cluster.head.kill("raylet")

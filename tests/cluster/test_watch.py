@@ -159,7 +159,7 @@ def test_driver_leaves_how_it_ended(
     progress.say("before the folder is this sweep's")
     assert not list(tmp_path.iterdir())
     (tmp_path / "sweep.yaml").touch()
-    progress.begin(Played(), "frechet")  # type: ignore[arg-type]
+    progress.begin(Played(), "frechet")
     now = snapshot.read(tmp_path)
     assert now is not None
     assert (now.state, now.job, now.models, now.left_s) == ("running", "tiny-1", (STATUS,), 75.0)
@@ -176,6 +176,6 @@ def test_folder_that_another_works_in_is_left_to_it(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").touch()
     snapshot.write(tmp_path, NOW)
     with driver(tmp_path), Progress(io.StringIO(), folder=tmp_path) as progress:
-        progress.begin(Played(), "frechet")  # type: ignore[arg-type]
+        progress.begin(Played(), "frechet")
     assert snapshot.read(tmp_path) == NOW
     assert json.loads((tmp_path / "progress.json").read_text())["began"] == 1.0

@@ -18,7 +18,7 @@ from genray.train.distributed import Distributed
 def shared(tmp_path: Path, digits: Dataset) -> Shared:
     data = TrainingData(digits.name, digits.spec, digits.train, digits.validation)
     extractor = Extractor("none", "0", {}, digits.spec, {"weight": np.zeros(1)})
-    judge = Judge(extractor, digits.validation, None, (), 16)  # type: ignore[arg-type]  no metric asks for features
+    judge = Judge(extractor, digits.validation, None, (), 16)  # no metric asks for features
     return Shared(SameFolder(tmp_path), data, judge)
 
 

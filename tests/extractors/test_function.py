@@ -215,7 +215,7 @@ def test_our_own_extractor_is_carried_as_it_is(few: TrainingData) -> None:
 
     extractor = extractors.make("classifier", few)
     carry(extractor)
-    assert pickle.loads(pickle.dumps(extractor)).hash == extractor.hash  # noqa: S301  our own
+    assert pickle.loads(pickle.dumps(extractor)).hash == extractor.hash  # our own
 
 
 @pytest.mark.usefixtures("module")

@@ -76,7 +76,7 @@ def test_features_are_the_librarys(
     np.testing.assert_allclose(seen.features, expected, atol=1e-3 * spread)
     assert seen.features.shape == (3, getattr(*NETWORKS[name]).num_features)
 
-    copy = pickle.loads(pickle.dumps(extractor))  # noqa: S301  our own
+    copy = pickle.loads(pickle.dumps(extractor))  # our own
     for value in copy.embed.weights.values():
         value.setflags(write=False)  # as Ray's object store gives them
     np.testing.assert_array_equal(copy.features(grey).features, seen.features)

@@ -82,7 +82,7 @@ def test_the_seed_decides_a_score_and_nothing_else_is_drawn(judge: Judge, digits
 
 def test_a_pickled_judge_scores_the_same(judge: Judge, digits: Dataset) -> None:
     model = Replay(digits.train.images)
-    assert pickle.loads(pickle.dumps(judge)).score(model, seed=0) == judge.score(model, seed=0)  # noqa: S301  our own
+    assert pickle.loads(pickle.dumps(judge)).score(model, seed=0) == judge.score(model, seed=0)  # our own
 
 
 def test_models_are_scored_in_evaluation_mode_and_put_back(judge: Judge, digits: Dataset) -> None:

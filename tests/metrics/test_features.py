@@ -56,7 +56,7 @@ def test_an_images_features_do_not_depend_on_its_company(extractor: Extractor, d
 
 
 def test_a_pickled_extractor_sees_the_same_in_read_only_arrays(extractor: Extractor, digits: Dataset) -> None:
-    copy = pickle.loads(pickle.dumps(extractor))  # noqa: S301  our own
+    copy = pickle.loads(pickle.dumps(extractor))  # our own
     for value in copy.weights.values():
         value.setflags(write=False)  # as Ray's object store gives them
     images = digits.test.images[:9].copy()

@@ -58,7 +58,7 @@ def test_capabilities_give_what_their_protocols_say(name: str, network: str, spe
     model, images = make(name, spec, network=network, hidden=19), random_batch(spec, 4)["image"]
     if isinstance(model, HasEncoder):
         codes = model.encode(images)
-        assert codes.shape == (4, model.config.latent)  # type: ignore[attr-defined]
+        assert codes.shape == (4, model.config.latent)
         assert codes.isfinite().all()
     if isinstance(model, Reconstructs):
         reconstructions = model.reconstruct(images)
@@ -120,7 +120,7 @@ class NoValues(TorchFunctionMode):
 
     FORBIDDEN = ("item", "tolist", "numpy", "__bool__", "__float__", "__int__", "__index__", "nonzero", "masked_select")
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         assert func.__name__ not in self.FORBIDDEN, f"{func.__name__} depends on a value"
         return func(*args, **(kwargs or {}))
 

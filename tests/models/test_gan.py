@@ -15,7 +15,7 @@ from tests.models.steps import DIGITS, Steps, digit_batch, make, updated_paramet
 
 def undecided(model: nn.Module) -> None:
     """A discriminator whose logit is 0 for every image: D = ½."""
-    for p in model.discriminator.head.parameters():  # type: ignore[union-attr]
+    for p in model.discriminator.head.parameters():
         p.data.zero_()
 
 
@@ -32,8 +32,8 @@ def test_losses_of_an_undecided_discriminator(smoothing: float) -> None:
 def test_losses_are_the_cross_entropies_of_the_paper() -> None:
     """Written out with probabilities, on real images and on what `sample` gives for the same noise."""
     model, batch = make("gan", dropout=0.0, label_smoothing=0.0), digit_batch(16)
-    on_real = model.discriminator(batch["image"]).sigmoid()  # type: ignore[operator]
-    on_fake = model.discriminator(model.sample(16, Noise(3))).sigmoid()  # type: ignore[operator]
+    on_real = model.discriminator(batch["image"]).sigmoid()
+    on_fake = model.discriminator(model.sample(16, Noise(3))).sigmoid()
     discriminator, generator = (phase.loss(batch, Noise(3)).total for phase in model.phases())
     torch.testing.assert_close(discriminator, -on_real.log().mean() - (1 - on_fake).log().mean())
     torch.testing.assert_close(generator, -on_fake.log().mean())
@@ -45,10 +45,10 @@ def test_a_generator_step_raises_what_the_discriminator_says_of_samples() -> Non
     discriminator, generator = model.phases()
     for _ in range(20):
         steps.phase(discriminator, batch, Noise(0))
-    logits = [model.discriminator(model.sample(64, Noise(1))).mean().item()]  # type: ignore[operator]
+    logits = [model.discriminator(model.sample(64, Noise(1))).mean().item()]
     for _ in range(5):
         steps.phase(generator, batch, Noise(0))
-        logits.append(model.discriminator(model.sample(64, Noise(1))).mean().item())  # type: ignore[operator]
+        logits.append(model.discriminator(model.sample(64, Noise(1))).mean().item())
     assert logits == sorted(logits)
 
 
@@ -90,7 +90,7 @@ def test_it_says_whether_it_looks_across_the_batch(options: dict[str, object]) -
             phase.loss({"image": part}, Noise(0, rank=rank, world_size=2)).total
             for rank, part in enumerate(batch["image"].split(4))
         ]
-        same = torch.isclose(sum(halves) / 2, phase.loss(batch, Noise(0)).total, rtol=1e-5)  # type: ignore[arg-type]
+        same = torch.isclose(sum(halves) / 2, phase.loss(batch, Noise(0)).total, rtol=1e-5)
         assert bool(same) is not model.looks_across_batch
 
 
@@ -112,7 +112,7 @@ def test_a_spectral_discriminator_cannot_be_steeper_than_its_layers() -> None:
     for step in range(30):
         steps.all(digit_batch(32, step=step), step)
     a, b = digit_batch(64)["image"].flatten(1), model.sample(64, Noise(0)).flatten(1)
-    said = [model.discriminator(x.view(-1, 1, 8, 8)).flatten() for x in (a, b)]  # type: ignore[operator]
+    said = [model.discriminator(x.view(-1, 1, 8, 8)).flatten() for x in (a, b)]
     assert ((said[0] - said[1]).abs() <= 1.05 * (a - b).norm(dim=1)).all()
 
 
@@ -136,8 +136,8 @@ def test_options_that_do_not_go_together_are_refused(config: dict[str, object], 
 
 
 def test_label_smoothing_is_the_default_of_the_logistic_losses_alone() -> None:
-    assert make("gan")._loss.real(torch.tensor([[50.0]])).item() == pytest.approx(0.1 * 50)  # type: ignore[attr-defined]
-    assert make("gan", loss="hinge")._loss.real(torch.tensor([[50.0]])).item() == 0  # type: ignore[attr-defined]
+    assert make("gan")._loss.real(torch.tensor([[50.0]])).item() == pytest.approx(0.1 * 50)
+    assert make("gan", loss="hinge")._loss.real(torch.tensor([[50.0]])).item() == 0
 
 
 @pytest.mark.parametrize("value", [-0.1, 0.5, 1])

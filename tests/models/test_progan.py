@@ -126,7 +126,7 @@ def test_it_says_whether_it_looks_across_the_batch(options: dict[str, object]) -
             for rank, part in enumerate(batch["image"].split(4))
         ]
         whole = phase.loss(batch, Noise(0)).total
-        same.append(bool(torch.isclose(sum(halves) / 2, whole, rtol=1e-5, atol=1e-6)))  # type: ignore[arg-type]
+        same.append(bool(torch.isclose(sum(halves) / 2, whole, rtol=1e-5, atol=1e-6)))
     assert all(same) is not model.looks_across_batch
 
 

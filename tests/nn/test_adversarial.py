@@ -32,7 +32,7 @@ def test_losses_written_out() -> None:
     }
     assert set(expected) == set(get_args(adversarial.Name))
     for name, values in expected.items():
-        loss = adversarial_loss(name)  # type: ignore[arg-type]
+        loss = adversarial_loss(name)
         torch.testing.assert_close((loss.real(x), loss.fake(x), loss.generated(x)), values)
 
 

@@ -71,7 +71,7 @@ def test_steps_are_brought_to_the_acceptance_that_is_asked_for(monkeypatch: pyte
     shares: list[float] = []
 
     def noted(*given: object) -> object:
-        place, accepted = transition(*given)  # type: ignore[arg-type]
+        place, accepted = transition(*given)
         shares.append(accepted.mean().item())
         return place, accepted
 

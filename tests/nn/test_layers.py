@@ -124,7 +124,7 @@ def test_importance_bound_and_ais_are_the_exact_likelihood_within_their_errors()
 
 def test_samples_have_the_models_mean_and_covariance() -> None:
     model = made()
-    model.decode = lambda z: model.decoder(model.layers.code(z))  # type: ignore[method-assign]  no sigmoid here
+    model.decode = lambda z: model.decoder(model.layers.code(z))  # no sigmoid here
     means = model.sample(100_000, Noise(0)).detach().flatten(1)
     covariance = lower.W @ (A @ A.T + S.square().diag()) @ lower.W.T
     torch.testing.assert_close(means.mean(0), lower.W @ SHIFT + lower.BIAS, atol=0.01, rtol=0)
@@ -155,7 +155,7 @@ def test_the_loss_is_minus_the_mean_of_the_bounds(config: dict[str, int]) -> Non
 def test_the_gradient_is_that_of_finite_differences() -> None:
     model = make("vae", latent=3, top_latent=2, top_hidden=4, hidden=4, importance_samples=3).double()
     batch = {"image": digit_batch(2)["image"].double()}
-    p = model.layers.up.head.weight  # type: ignore[union-attr]
+    p = model.layers.up.head.weight
     [gradient] = torch.autograd.grad(model.loss(batch, Noise(0)).total, p)
     losses = []
     for step in (1e-5, -1e-5):

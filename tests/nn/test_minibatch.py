@@ -35,7 +35,7 @@ def test_minibatch_discrimination_can_be_differentiated_twice() -> None:
         m = torch.tensordot(x, layer.tensor, dims=1)
         return torch.cat([x, (-(m[:, None] - m[None]).abs().sum(3)).exp().mean(1)], dim=1)
 
-    def penalty(f) -> torch.Tensor:  # type: ignore[no-untyped-def]
+    def penalty(f) -> torch.Tensor:
         slopes = torch.func.grad(lambda x: f(x).square().sum())(features)
         return torch.autograd.grad(slopes.square().sum(), layer.tensor)[0]
 
@@ -60,7 +60,7 @@ def test_minibatch_stddev_by_brute_force() -> None:
     ]
     output = with_minibatch_stddev(features)
     assert torch.equal(output[:, :3], features)
-    torch.testing.assert_close(output[:, 3:], (sum(spreads) / 24).expand(5, 1, 2, 4))  # type: ignore[union-attr]
+    torch.testing.assert_close(output[:, 3:], (sum(spreads) / 24).expand(5, 1, 2, 4))
 
 
 def test_a_batch_of_one_image_has_no_spread_and_still_a_slope() -> None:

@@ -14,7 +14,7 @@ def inputs(layer: nn.Module) -> torch.Tensor:
 
 
 @of_both_kinds
-def test_sigma_is_the_largest_singular_value(make) -> None:  # type: ignore[no-untyped-def]
+def test_sigma_is_the_largest_singular_value(make) -> None:
     torch.manual_seed(0)
     layer = SpectralNorm(make())
     for _ in range(200):
@@ -26,7 +26,7 @@ def test_sigma_is_the_largest_singular_value(make) -> None:  # type: ignore[no-u
 
 
 @of_both_kinds
-def test_output_and_gradients_are_those_of_torch(make) -> None:  # type: ignore[no-untyped-def]
+def test_output_and_gradients_are_those_of_torch(make) -> None:
     """From the same vectors: torch's parametrization, which moves them in its forward pass, moves them no more."""
     torch.manual_seed(0)
     theirs = nn.utils.parametrizations.spectral_norm(make()).eval()

@@ -113,7 +113,7 @@ def test_names_keep_their_colour_and_dash_apart() -> None:
 
 
 @pytest.mark.browser
-def test_page_shows_it_all_and_fetches_nothing(out: Path, result: dict[str, Any], browser: Chrome) -> None:  # noqa: F811
+def test_page_shows_it_all_and_fetches_nothing(out: Path, result: dict[str, Any], browser: Chrome) -> None:  # noqa: F811  a fixture
     browser.get_log("browser"), browser.get_log("performance")
     show(browser, out, width=1400)
     assert browser.get_log("browser") == []
@@ -134,7 +134,7 @@ def test_page_shows_it_all_and_fetches_nothing(out: Path, result: dict[str, Any]
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [360, 1400])
 @pytest.mark.parametrize("dark", [False, True])
-def test_page_fits_and_is_readable(out: Path, browser: Chrome, width: int, dark: bool) -> None:  # noqa: F811
+def test_page_fits_and_is_readable(out: Path, browser: Chrome, width: int, dark: bool) -> None:  # noqa: F811  a fixture
     show(browser, out, width=width, dark=dark)
     widths = browser.execute_script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
     assert widths[0] == widths[1]

@@ -19,7 +19,7 @@ LATENT = 3
 CODES = torch.tensor(list(itertools.product([0.0, 1.0], repeat=LATENT)))  # every code there is (8, Z)
 
 
-def exact_moments(model, images) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # type: ignore[no-untyped-def]
+def exact_moments(model, images) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Var(f s), Var(s) and Cov(f s, s), (B, Z) each, as sums over all codes, with f = ln p(x, z) − ln q(z|x)."""
     z = CODES[:, None].expand(-1, len(images), -1)
     q: Bernoulli = model.posterior(images)
@@ -38,7 +38,7 @@ def test_ratios_are_those_of_the_exact_moments() -> None:
     model, images = make("discrete_vae", hidden=16, latent=LATENT), digit_batch(6)["image"]
     with torch.no_grad():
         ff, ss, fs = exact_moments(model, images)
-    found = ratios(model, images, num_draws=8_000, key="test")  # type: ignore[arg-type]
+    found = ratios(model, images, num_draws=8_000, key="test")
     expected = {
         "component": (1 - fs.square() / (ff * ss)).flatten(),
         "image": 1 - fs.sum(1).square() / (ff.sum(1) * ss.sum(1)),
@@ -57,7 +57,7 @@ def test_variance_of_the_score_function_is_the_exact_one() -> None:
     with torch.no_grad():
         expected = exact_moments(model, images)[0].sum().item()
     way = spreads.Way("score_function", "sampled")
-    gradients = torch.stack([spreads.gradient(model, images, way, 4, Noise(k)) for k in range(400)])  # type: ignore[arg-type]
+    gradients = torch.stack([spreads.gradient(model, images, way, 4, Noise(k)) for k in range(400)])
     variance = gradients[:, -LATENT:].var(0).sum().item()
     assert variance == pytest.approx(expected / 4, rel=0.3)
 

@@ -192,7 +192,7 @@ def test_modes_are_counted_within_three_sigma() -> None:
 
 @pytest.mark.parametrize("budget", ["quick", "full"])
 def test_every_part_has_a_name_of_its_own(budget: str) -> None:
-    parts = studies.load("optimal_discriminator").parts(budget)  # type: ignore[arg-type]
+    parts = studies.load("optimal_discriminator").parts(budget)
     assert len({part.name for part in parts}) == len(parts) == 55
 
 

@@ -121,7 +121,7 @@ def test_schedules_are_told_the_share_of_seconds(digits: Dataset, slow_steps: No
     def told(asked: Experiment) -> list[Progress]:
         trainer = make_trainer(asked, digits.training_data, Distributed.single())
         seen: list[Progress] = []
-        trainer.model.set_progress = seen.append  # type: ignore[method-assign]
+        trainer.model.set_progress = seen.append
         while not trainer.finished:
             trainer.train_epoch()
         return seen

@@ -42,7 +42,7 @@ class Growing(GenerativeModel):
 
     def loss(self, batch: Batch, noise: Noise) -> Loss:
         weights = [self.net["old"].value] + ([self.net["new"].value] if self.grown else [])
-        return Loss(sum(weight.sum() for weight in weights), {})  # type: ignore[arg-type]
+        return Loss(sum(weight.sum() for weight in weights), {})
 
     def other_loss(self, batch: Batch, noise: Noise) -> Loss:
         return Loss(self.other.value.sum(), {})

@@ -49,7 +49,7 @@ class Probe:
             "versions": _versions(),
             "memory": _memory(),
             "free": _free(tempfile.gettempdir(), ray_folder),
-            "shm": shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else None,  # noqa: S108
+            "shm": shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else None,  # noqa: S108  looked at alone
             "listening": _listening(),
             "gpus": _gpus(),
         }
@@ -163,7 +163,7 @@ def _gpus() -> dict[str, Any]:
         return {"seen": [], "error": ""}
     env = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", _KERNELS], env=env, capture_output=True, text=True, timeout=GPU_S
         )
     except subprocess.TimeoutExpired:

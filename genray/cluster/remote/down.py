@@ -16,7 +16,7 @@ def take_down(cluster: Cluster) -> None:
     print(f"taking {cluster.name} down", file=sys.stderr)
     ray = Path(sys.executable).with_name("ray")
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [str(ray), "down", "-y", str(cluster.path)],
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -64,7 +64,7 @@ class Head:
     def run(self, command: str, *, timeout_s: float = 60) -> str:
         """What a shell command on the head prints."""
         try:
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(
                 [*self.ssh, self.target, command],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -82,7 +82,7 @@ class Head:
 
     def show(self, command: str) -> int:
         """Runs a command on the head whose output goes to the terminal as it comes. Returns its exit code."""
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [*self.ssh, self.target, command], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         if done.returncode == SSH_FAILED:
@@ -98,7 +98,7 @@ class Head:
         ports = [part for here, there in forward.items() for part in ("-L", f"127.0.0.1:{here}:127.0.0.1:{there}")]
         what = [self.target, command] if command is not None else ["-N", self.target]
         with tempfile.TemporaryFile("w+") as errors:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 [*self.ssh, "-o", "ExitOnForwardFailure=yes", *ports, *what],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -133,7 +133,7 @@ class Head:
             *(f"--exclude={name}" for name in exclude),
         ]
         command += ["-e", shlex.join(self.ssh), f"{self.target}:{folder.removeprefix('~/')}/", f"{to}/"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")  # noqa: S603
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         if done.returncode in (SSH_FAILED, 12, 30):  # rsync's own codes for a connection that broke
             raise self.failure(done.stderr)
         if done.returncode:

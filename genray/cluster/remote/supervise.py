@@ -54,7 +54,7 @@ def resumed(arguments: Sequence[str], folder: Path) -> list[str]:
 
 def _run(arguments: Sequence[str], note: str | None = None) -> int:
     env = os.environ | ({NOTE: note} if note else {})
-    return subprocess.run([*SWEEP, *arguments], env=env, preexec_fn=_prepare).returncode  # noqa: S603
+    return subprocess.run([*SWEEP, *arguments], env=env, preexec_fn=_prepare).returncode
 
 
 def _prepare() -> None:

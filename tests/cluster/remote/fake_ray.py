@@ -11,7 +11,7 @@ from typing import Any, Self
 
 class FakeRay:
     def __init__(self) -> None:
-        self.token = "secret"  # noqa: S105
+        self.token = "secret"
         self.jobs: dict[str, dict[str, Any]] = {}
         self.logs: dict[str, str] = {}
         self.packages: dict[str, bytes] = {}

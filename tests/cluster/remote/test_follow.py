@@ -85,7 +85,7 @@ def test_the_latest_is_followed_and_others_are_named(
 def test_a_token_of_another_cluster_is_refused(
     laptop: Laptop, fake_ray: FakeRay, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake_ray.token = "another"  # noqa: S105
+    fake_ray.token = "another"
     line = attach(laptop, fake_ray, capsys, 2)
     assert "the cluster refuses the token of this machine: it was started with another" in line
 

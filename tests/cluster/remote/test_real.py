@@ -76,7 +76,7 @@ def driver_of(folder: Path) -> int | None:
 def test_a_sweep_from_the_laptop_to_its_page(
     laptop: Laptop, tmp_path_factory: pytest.TempPathFactory, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with ray_head(laptop, Path("/tmp") / f"gr{os.getpid()}") as port:  # noqa: S108  sockets have short paths
+    with ray_head(laptop, Path("/tmp") / f"gr{os.getpid()}") as port:  # sockets have short paths
         cluster = str(laptop.cluster(port, metadata={"genray": {"cpu_hour_price": 0.5}}))
         space = str(laptop.space(experiment={"dataset": "digits", "epochs": 60, "resources": {"gpu": 0}}))
         until(lambda: main(["cluster", "jobs", cluster]) == 0)
