@@ -36,6 +36,6 @@ def rule(checks: Sequence[Check]) -> list[str]:
         return []
     return [
         f"Verdicts: by Student's t, paired by seed and two-sided, with Holm's correction for "
-        f"{counted(len(checks), 'claim')}, p below {LEVEL:g}. The intervals are not corrected: one that leaves out 0 may "
-        f"stand beside a claim that is not decided."
+        f"{counted(len(checks), 'claim')}, p below {LEVEL:g}. The intervals are not corrected: one that leaves out 0 "
+        f"may stand beside a claim that is not decided."
     ]
