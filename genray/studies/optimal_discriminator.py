@@ -153,7 +153,8 @@ def _checks(where: str, runs: Sequence[Outcome], count: int) -> list[Check]:
         Check(
             f"{where}, the value at D* is −ln 4 + 2·JS, and that at D within {LARGEST_GAP} nats below",
             f"at D*, the mean over draws is at most {max(gaps):.4f} nats and {farthest:.1f} standard errors from "
-            f"quadrature, where {allowed:.1f} are allowed: {100 * LEVEL:g} % for all {count} together; {_beside(below)}",
+            f"quadrature, where {allowed:.1f} are allowed: {100 * LEVEL:g} % for all {count} together; "
+            f"{_beside(below)}",
             farthest < allowed and max(below) < LARGEST_GAP and above < allowed,
         ),
     ]
