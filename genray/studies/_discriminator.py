@@ -127,7 +127,7 @@ class Comparison(NamedTuple):
     error: float  # the largest |D − D*| where p + q exceeds 1 % of its peak
     mean_error: float  # of |D − D*| under (p + q)/2
     bound: float  # −ln 4 + 2·JS by quadrature [nats]
-    value: float  # at D, by quadrature [nats]
+    value: float  # at D: the largest less what D lacks at the points of the grid, by quadrature [nats]
     value_at_optimum: float  # at D*, by draws of p and q, not by quadrature [nats]
     standard_error: float  # of value_at_optimum
 
@@ -136,16 +136,24 @@ def compare(d_N: FloatArray, data: Density, generated: Density, at: Grid, noise:
     """`d_N` is D at the points of `at`, which must hold nearly all of both densities."""
     p, q = data.density(at.points_ND), generated.density(at.points_ND)
     errors = np.abs(d_N - optimal(p, q))
-    terms = p * np.log(d_N) + q * np.log1p(-d_N)
+    bound = bound_nats(p, q, at.cell)
     value_at_optimum, standard_error = _value_at_optimum(data, generated, noise)
     return Comparison(
         error=float(errors[where_known(p, q)].max()),
         mean_error=float((errors * (p + q) / 2).sum() * at.cell),
-        bound=bound_nats(p, q, at.cell),
-        value=float(terms.sum() * at.cell),
+        bound=bound,
+        value=bound - _lacking_nats(d_N, p, q, at.cell),
         value_at_optimum=value_at_optimum,
         standard_error=standard_error,
     )
+
+
+def _lacking_nats(d_N: FloatArray, p_N: FloatArray, q_N: FloatArray, cell: float) -> float:
+    """How far the value at D is below that at D*: nowhere negative, so that mass beyond the grid, without which
+    E[ln D] + E[ln(1 − D)] alone would come out too high, does not lift it."""
+    best = np.clip(optimal(p_N, q_N), SMALLEST, 1 - SMALLEST)
+    terms = p_N * np.log(best / d_N) + q_N * (np.log1p(-best) - np.log1p(-d_N))
+    return float(terms.sum() * cell)
 
 
 def _value_at_optimum(data: Density, generated: Density, noise: Noise) -> tuple[float, float]:

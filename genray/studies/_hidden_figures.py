@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from genray.report.drawing import legend, looks, panels
 from genray.report.intervals import summarize
@@ -24,19 +24,16 @@ COLUMNS = 4
 MARKS = {SIZES[0]: "v", SIZES[1]: "o", SIZES[2]: "^"}
 
 
-def draw(runs: Sequence[Outcome], real: Outcome, tests: Sequence[PairedTest]) -> list[Figure]:
+def draw(runs: Sequence[Outcome], real: Outcome, tests: Sequence[PairedTest], *, seconds: bool) -> list[Figure]:
     points = "▽ 19, ○ 64, △ 128; mean over seeds with its 95 % interval. Dashed: real images, the floor, which "
     points += "a model's own scores (ELBO, reconstruction) do not have."
+    said = f"{points} {SECONDS}"
+    by_seconds = [("train_seconds", "training [s]", "training seconds", said)] if seconds else []
+    shown = [("hidden", "h", "the hidden size", points), ("num_parameters", "parameters", "parameters", points)]
     return [
-        _every_score(runs, real, "hidden", "h", "Every score against the hidden size", points),
-        _every_score(runs, real, "num_parameters", "parameters", "Every score against parameters", points),
-        _every_score(
-            runs,
-            real,
-            "train_seconds",
-            "training [s]",
-            "Every score against training seconds",
-            f"{points} {SECONDS}",
+        *(
+            _every_score(runs, real, key, label, f"Every score against {what}", caption)
+            for key, label, what, caption in (*shown, *by_seconds)
         ),
         _differences(tests),
         *_samples(runs),
@@ -69,15 +66,22 @@ def _axis(panel: Axes, runs: Sequence[Outcome], key: str) -> None:
     least: dict[tuple[str, int], float] = {}
     for run in runs:
         least[run["model"], run["hidden"]] = min(run[key], least.get((run["model"], run["hidden"]), math.inf))
-    values = least.values()
+    low, high = min(least.values()) / 1.25, max(least.values()) * 1.25
+    ticks = list(SIZES) if key == "hidden" else log_ticks(low, high)
     panel.set_xscale("log")
-    panel.set_xlim(min(values) / 1.25, max(values) * 1.25)
-    if key == "hidden":
-        panel.set_xticks(SIZES, [str(size) for size in SIZES])
-    else:
-        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    panel.set_xlim(low, high)
+    panel.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     panel.xaxis.set_minor_locator(NullLocator())
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers in between: as few of a decade as make two, or both ends where even tenths do not."""
+    decades = [10.0**k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    for steps in ((1, 3), (1, 2, 5), range(1, 10), np.arange(10, 100) / 10):
+        ticks = [float(f"{step * decade:.2g}") for decade in decades for step in steps]
+        if len(inside := [tick for tick in ticks if low <= tick <= high]) > 1:
+            return inside
+    return [low, high]
 
 
 def _panel(panel: Axes, runs: Sequence[Outcome], metric: str, key: str, styles: dict[str, Any]) -> list[float]:
@@ -124,9 +128,10 @@ def _differences(tests: Sequence[PairedTest]) -> Figure:
     return Figure(
         "differences",
         "The paired differences, with their 95 % intervals",
-        "Left of 0 the first is better. Grey bands: the margin within which a change is called little. Colours are "
-        "verdicts after Holm's correction: green better, red worse, blue little, orange more than little, grey not "
-        "decided. The intervals are not corrected.",
+        "Left of 0 the first is better. Grey bands: the mean margin within which a change is called little; its own "
+        "error is not drawn, but counts. Colours are verdicts after Holm's correction: green better, red worse, blue "
+        "little, orange more than little, grey not decided. The intervals are not corrected. Whether 128 less 64 is 0 "
+        "is told by the table alone.",
         drawing,
     )
 

@@ -11,7 +11,6 @@ from genray.report.tables import NONE, metric_head
 from genray.report.words import counted, estimate, listed, number
 from genray.studies._hidden_tests import (
     LARGE,
-    LEVEL,
     MARGIN,
     MIDDLE,
     MODELS,
@@ -22,16 +21,16 @@ from genray.studies._hidden_tests import (
     paired,
     scores_of,
 )
-from genray.studies._paired import smallest_flip_p
+from genray.studies._paired import LEVEL, smallest_flip_p
 from genray.studies.base import Outcome, Table
 
 SHOWN = (PRIMARY, "precision", "recall", "density", "coverage", "elbo")  # beside cost; figures show every score
 VERDICTS = {"little": "changes little", "more": "changes more", "undecided": "not decided"}
 
-
-SECONDS = (
-    "Seconds: the least over seeds, as what else a machine does only adds to them; of seeds that train as one, each "
-    "one's share, beside whatever else their GPU does."
+SECONDS = "Seconds: the least over seeds, as what else a machine does only adds to them."
+NO_SECONDS = (
+    "Training seconds are left out: the seeds of a part trained as one on a GPU, which other parts shared, so that "
+    "they are no measure of a training's cost."
 )
 
 
@@ -50,7 +49,12 @@ def models_of(runs: Sequence[Outcome]) -> list[str]:
     return [model for model in MODELS if any(run["model"] == model for run in runs)]
 
 
-def scores(runs: Sequence[Outcome], real: Outcome) -> Table:
+def timed(work: Mapping[str, Any], runs: Sequence[Outcome]) -> bool:
+    """Whether each run's seconds are its own: a pack's, on a GPU, are not."""
+    return min(work["pack"], work["seeds"]) == 1 or all(run["device"] != "cuda" for run in runs)
+
+
+def scores(runs: Sequence[Outcome], real: Outcome, *, seconds: bool) -> Table:
     shown = [metric for metric in SHOWN if metric in compared(runs)]
     by_metric = {metric: scores_of(runs, metric) for metric in shown}
     rows = []
@@ -59,21 +63,22 @@ def scores(runs: Sequence[Outcome], real: Outcome) -> Table:
             mine = [run for run in runs if (run["model"], run["hidden"]) == (model, hidden)]
             found = [by_metric[metric].get((model, hidden), {}) for metric in shown]
             cells = [_mean(list(values.values())) if values else NONE for values in found]
-            parameters = f"{mine[0]['num_parameters']:,}"
-            cost = [parameters, f"{fastest(mine):.1f}"]
+            cost = [f"{mine[0]['num_parameters']:,}", *([f"{fastest(mine):.1f}"] if seconds else [])]
             rows.append([MODELS[model].title, str(hidden), *cells, *cost])
     floor = [real["floor"].get(metric) for metric in shown]
     cells = [estimate(found["mean"], found["ci95"]) if found else NONE for found in floor]
-    rows.append(["real images (floor)", NONE, *cells, NONE, NONE])
+    about = ["parameters", *(["training [s]"] if seconds else [])]
+    rows.append(["real images (floor)", NONE, *cells, *[NONE] * len(about)])
     given = {MODELS[run["model"]].title: run["samples_given"] for run in runs if run["samples_given"]}
     return Table(
         "Scores on the test split",
-        ["model", "h", *map(metric_head, shown), "parameters", "training [s]"],
+        ["model", "h", *map(metric_head, shown), *about],
         rows,
         f"{real['num_samples']:,} samples from the prior of averaged weights, against {real['num_test']:,} test "
         f"images, which were scored once, after the last epoch, by the extractor {real['extractor']}. Mean over "
         f"{counted(_seeds(runs), 'seed')} ± half of its 95 % interval. The floor: as many training images in the place "
-        f"of samples, 5 draws. {''.join(f'{title} is given {what}. ' for title, what in given.items())}{SECONDS}",
+        f"of samples, 5 draws. {''.join(f'{title} is given {what}. ' for title, what in given.items())}"
+        f"{SECONDS if seconds else NO_SECONDS}",
     )
 
 
@@ -82,7 +87,8 @@ def answers(tests: Sequence[PairedTest]) -> Table:
         [
             test.label,
             estimate(test.mean, test.ci95),
-            NONE if test.margin is None else f"± {number(test.margin)}",
+            f"{round(test.percent)}",
+            NONE if test.margins is None else estimate(*_interval(test.margins)),
             number(test.p),
             number(test.holm_p),
             number(test.flip_p, digits=2),
@@ -90,19 +96,25 @@ def answers(tests: Sequence[PairedTest]) -> Table:
         ]
         for test in tests
     ]
+    columns = ["difference", "mean", "%", "margin", "p (t)", "p (t, Holm)", "p (sign flip)", "verdict"]
+    return Table("The questions as paired tests of the Fréchet distance", columns, rows, _about(tests))
+
+
+def _about(tests: Sequence[PairedTest]) -> str:
     pairs = min(len(test.differences) for test in tests)
-    return Table(
-        "The questions as paired tests of the Fréchet distance",
-        ["difference", "mean", "margin", "p (t)", "p (t, Holm)", "p (sign flip)", "verdict"],
-        rows,
+    return (
         f"Below 0 the first is better. Pairs share the seed, and with it the batches in their order and the noise of "
-        f"equal shapes; mean over {counted(pairs, 'pair')} ± half of its 95 % Student-t interval. p (t): Student's "
-        f"paired t, two-sided, which has no smallest value but takes the differences to be normal. For {LARGE} "
-        f"against {MIDDLE} it is the smaller of two: that the change is beyond the margin (two one-sided tests), and "
-        f"that it is within; of these one is true. The margin was set beforehand: {100 * MARGIN:g} % of the way from "
-        f"the floor to the mean at h = {SMALL}. Holm: corrected for all {len(tests)} questions; a verdict takes less "
-        f"than {LEVEL:g}. p (sign flip) is exact without normality, and for {counted(pairs, 'pair')} never below "
-        f"{number(smallest_flip_p(pairs))}: it stands beside, and decides nothing.",
+        f"equal shapes; mean over {counted(pairs, 'pair')} ± half of its 95 % Student-t interval, and in percent of "
+        f"the second's mean. p (t): Student's paired t, two-sided, which has no smallest value but takes the "
+        f"differences to be normal. {LARGE} against {MIDDLE} is asked twice: whether the difference is 0, and whether "
+        f"it is little, so that it can be better and yet little. The latter's p is the smaller of two: that the change "
+        f"is beyond the margin, and that it is within; of these one is true. Both are one-sided tests of each seed's "
+        f"margin less or plus its difference, so that the margin's own error counts. The tenth was set beforehand: a "
+        f"seed's margin is {100 * MARGIN:g} % of its way from the floor, whose mean is taken as exact, to h = {SMALL}. "
+        f"Holm: corrected for all {len(tests)} questions, these two of each model among them; a verdict takes a "
+        f"corrected p below {LEVEL:g}, whatever the interval, which is not corrected. p (sign flip) is exact without "
+        f"normality, and for {counted(pairs, 'pair')} never below {number(smallest_flip_p(pairs))}: it stands beside, "
+        f"and decides nothing."
     )
 
 
@@ -148,8 +160,12 @@ def _plain(value: object) -> str:
 
 
 def _mean(values: Sequence[float]) -> str:
+    return estimate(*_interval(values))
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float | None]:
     found = summarize(values)
-    return estimate(found["mean"], found["ci95"])
+    return found["mean"], found["ci95"]
 
 
 def _seeds(runs: Sequence[Outcome]) -> int:

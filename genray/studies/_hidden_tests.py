@@ -7,12 +7,11 @@ from statistics import fmean
 from typing import Literal, NamedTuple
 
 from genray.report.intervals import summarize
-from genray.studies._paired import beyond_p, equivalence_p, holm, sign_flip_p, two_sided_p
+from genray.studies._paired import LEVEL, beyond_p, equivalence_p, holm, sign_flip_p, two_sided_p
 from genray.studies.base import Outcome
 
 SIZES = SMALL, MIDDLE, LARGE = (19, 64, 128)
 PRIMARY = "frechet"  # lower is better
-LEVEL = 0.05  # of all questions together
 MARGIN = 0.1  # within which a change is called little: of the way from the floor to the smallest size
 
 
@@ -34,6 +33,7 @@ MODELS = {
 }
 
 Scores = Mapping[tuple[str, int], Mapping[int, float]]  # (model, hidden size) → seed → Fréchet distance
+Question = Literal["larger", "change", "little", "gan"]
 Verdict = Literal["better", "worse", "little", "more", "undecided"]
 
 
@@ -41,13 +41,14 @@ class PairedTest(NamedTuple):
     """`first` less `second`, paired by seed: the same batches in the same order, and the same noise where the shapes
     agree."""
 
-    question: Literal["larger", "little", "gan"]
+    question: Question
     first: tuple[str, int]  # model and hidden size
     second: tuple[str, int]
     differences: tuple[float, ...]
     mean: float
     ci95: float | None
-    margin: float | None  # of the questions for little change
+    percent: float  # the mean, of the second's
+    margins: tuple[float, ...] | None  # of the questions for little change, one a pair
     p: float
     flip_p: float
     holm_p: float
@@ -55,11 +56,16 @@ class PairedTest(NamedTuple):
 
     @property
     def label(self) -> str:
-        """`AAE: 64 less 19`, `GAN less VAE, h = 64`"""
+        """`AAE: 64 less 19`, `AAE: 128 less 64, against the margin`, `GAN less VAE, h = 64`"""
         (model, size), (other, other_size) = self.first, self.second
         if model == other:
-            return f"{MODELS[model].title}: {size} less {other_size}"
+            beside = "" if self.margin is None else ", against the margin"
+            return f"{MODELS[model].title}: {size} less {other_size}{beside}"
         return f"{MODELS[model].title} less {MODELS[other].title}, h = {size}"
+
+    @property
+    def margin(self) -> float | None:
+        return None if self.margins is None else fmean(self.margins)
 
 
 def scores_of(runs: Sequence[Outcome], metric: str = PRIMARY) -> Scores:
@@ -77,10 +83,11 @@ def paired_tests(scores: Scores, floor: float) -> list[PairedTest]:
     return [_decided(test._replace(holm_p=holm_p[test.label])) for test in open_tests]
 
 
-def _asked(scores: Scores) -> Iterator[tuple[Literal["larger", "little", "gan"], tuple[str, int], tuple[str, int]]]:
+def _asked(scores: Scores) -> Iterator[tuple[Question, tuple[str, int], tuple[str, int]]]:
     models = [model for model in MODELS if any(model == there for there, _ in scores)]
     gans = [model for model in models if MODELS[model].kind == "GAN"]
     yield from (("larger", (model, MIDDLE), (model, SMALL)) for model in models)
+    yield from (("change", (model, LARGE), (model, MIDDLE)) for model in models)
     yield from (("little", (model, LARGE), (model, MIDDLE)) for model in models)
     yield from (
         ("gan", (gan, size), (other, size)) for gan in gans for size in SIZES for other in models if other not in gans
@@ -88,25 +95,41 @@ def _asked(scores: Scores) -> Iterator[tuple[Literal["larger", "little", "gan"],
 
 
 def _opened(
-    question: Literal["larger", "little", "gan"],
-    first: tuple[str, int],
-    second: tuple[str, int],
-    scores: Scores,
-    floor: float,
+    question: Question, first: tuple[str, int], second: tuple[str, int], scores: Scores, floor: float
 ) -> PairedTest:
-    differences = paired(scores[first], scores[second])
-    margin = None
+    margins, sides = None, [scores[first], scores[second]]
     if question == "little":
-        margin = MARGIN * max(0.0, fmean(scores[first[0], SMALL].values()) - floor)
-        # one of the two is false, whatever the truth, so the smaller p is held against the level of one question
-        p = min(equivalence_p(differences, margin), beyond_p(differences, margin))
-    else:
+        small = scores[first[0], SMALL]
+        seeds = sorted(set(small).intersection(*sides))
+        margins = _margins([small[seed] for seed in seeds], floor)
+        sides = [{seed: side[seed] for seed in seeds} for side in sides]
+    differences = paired(*sides)
+    if margins is None:
         p = two_sided_p(differences)
+    else:  # one of the two is false, whatever the truth, so the smaller p is held against the level of one question
+        p = min(equivalence_p(differences, margins), beyond_p(differences, margins))
     found = summarize(differences)
-    flip_p = sign_flip_p(differences)
+    percent = 100 * found["mean"] / fmean(sides[1][seed] for seed in sides[0].keys() & sides[1].keys())
     return PairedTest(
-        question, first, second, differences, found["mean"], found["ci95"], margin, p, flip_p, 1.0, "undecided"
+        question=question,
+        first=first,
+        second=second,
+        differences=differences,
+        mean=found["mean"],
+        ci95=found["ci95"],
+        percent=percent,
+        margins=margins,
+        p=p,
+        flip_p=sign_flip_p(differences),
+        holm_p=1.0,
+        verdict="undecided",
     )
+
+
+def _margins(small: Sequence[float], floor: float) -> tuple[float, ...]:
+    """Of each seed; none is left where the mean is at the floor or below. The floor is taken as exact."""
+    margins = tuple(MARGIN * (score - floor) for score in small)
+    return margins if fmean(margins) > 0 else (0.0,) * len(margins)
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[float, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from genray.report.words import counted, estimate, listed
 from genray.studies._hidden_tests import LARGE, MARGIN, MIDDLE, MODELS, SIZES, SMALL, PairedTest, Verdict
@@ -11,26 +12,39 @@ from genray.studies.base import Check
 NOT_ASKED = "Is the GAN better than every VAE? Not asked: there is no GAN, or no VAE, among these models."
 
 
-def summary(tests: Sequence[PairedTest], conditions: str) -> list[str]:
-    """`conditions`: the dataset and how long was trained, which stand with every answer."""
-    larger, little, vaes, mixed = _asked(tests)
+def summary(tests: Sequence[PairedTest], conditions: str, cut: str) -> list[str]:
+    """`conditions`: the dataset and how long was trained, which stand with every answer. `cut`: see `cut_of`."""
+    larger, change, little, vaes, mixed = _asked(tests)
     return [
-        f"Fréchet distance on {conditions}; lower is better, differences paired by seed with their 95 % interval.",
+        f"Fréchet distance on {conditions}; lower is better, differences paired by seed with their 95 % interval. "
+        f"Verdicts are by p-values that are corrected for all questions, intervals are not.",
+        cut,
         f"Is {MIDDLE} better than {SMALL}? {_answer(larger, 'better', 'worse')}.",
         f"Does {LARGE} change little against {MIDDLE}, by less than {100 * MARGIN:g} % of the way from the floor to "
         f"h = {SMALL}? {_answer(little, 'little', 'more')}.",
-        f"Is the GAN better than every VAE? {_by_size(vaes)}." if vaes else NOT_ASKED,
+        f"Is {LARGE} better than {MIDDLE} at all? {_answer(change, 'better', 'worse')}.",
+        f"Is the GAN better than every VAE that was compared ({_whom(vaes)})? {_by_size(vaes)}." if vaes else NOT_ASKED,
         *([f"And than {_whom(mixed)}, trained by a discriminator too? {_by_size(mixed)}."] if mixed else []),
     ]
 
 
+def cut_of(work: Mapping[str, Any], full: Mapping[str, Any]) -> str:
+    """What was left out of the whole question, which asks of every model what the full budget asks of some."""
+    absent = [of.title for model, of in MODELS.items() if model not in work["models"]]
+    cuts = [f"{work[key]} {key} of {full[key]}" for key in ("epochs", "seeds") if work[key] < full[key]]
+    cuts += [f"{work['dataset']} in the place of {full['dataset']}"] if work["dataset"] != full["dataset"] else []
+    cuts += [f"{listed(absent)} left out"] if absent else []
+    whole = f"{counted(len(MODELS), 'model')} on {full['dataset']}, {full['epochs']} epochs"
+    return f"What was cut, of {whole}: {'; '.join(cuts) or 'nothing'}."
+
+
 def checks(tests: Sequence[PairedTest]) -> list[Check]:
     """A claim holds where every comparison was decided for it; one that is not decided shows nothing."""
-    larger, little, vaes, _ = _asked(tests)
+    larger, _, little, vaes, _ = _asked(tests)
     claims: list[tuple[str, Sequence[PairedTest], Verdict]] = [
-        (f"It is shown that {MIDDLE} is better than {SMALL}, for every model", larger, "better"),
-        (f"It is shown that {LARGE} changes little against {MIDDLE}, for every model", little, "little"),
-        ("It is shown that the GAN is better than every VAE, at every size", vaes, "better"),
+        (f"It is shown that {MIDDLE} is better than {SMALL}, for each of {_whom(larger)}", larger, "better"),
+        (f"It is shown that {LARGE} changes little against {MIDDLE}, for each of {_whom(little)}", little, "little"),
+        (f"It is shown that the GAN is better than every VAE compared ({_whom(vaes)}), at every size", vaes, "better"),
     ]
     return [
         Check(claim, _counts(asked, wanted), all(test.verdict == wanted for test in asked))
@@ -40,11 +54,10 @@ def checks(tests: Sequence[PairedTest]) -> list[Check]:
 
 
 def _asked(tests: Sequence[PairedTest]) -> list[list[PairedTest]]:
-    """Larger sizes; little change; the GAN against VAEs; and against what is both."""
+    """The middle size; the largest, beside 0 and beside the margin; the GAN against VAEs; and against what is both."""
     gan = [test for test in tests if test.question == "gan"]
     return [
-        [test for test in tests if test.question == "larger"],
-        [test for test in tests if test.question == "little"],
+        *([test for test in tests if test.question == question] for question in ("larger", "change", "little")),
         [test for test in gan if MODELS[test.second[0]].kind == "VAE"],
         [test for test in gan if MODELS[test.second[0]].kind != "VAE"],
     ]
@@ -91,7 +104,13 @@ def _joined(tests: Sequence[PairedTest]) -> str:
 
 
 def _named(tests: Sequence[PairedTest]) -> str:
-    return listed([f"{_other(test)} ({estimate(test.mean, test.ci95).replace('-', '−')})" for test in tests])
+    return listed([f"{_other(test)} ({_change(test).replace('-', '−')})" for test in tests])
+
+
+def _change(test: PairedTest) -> str:
+    """`-1.01 ± 0.20, -26 %`; between models without the percent."""
+    mean = estimate(test.mean, test.ci95)
+    return mean if test.question == "gan" else f"{mean}, {round(test.percent)} %"
 
 
 def _other(test: PairedTest) -> str:
@@ -100,7 +119,8 @@ def _other(test: PairedTest) -> str:
 
 
 def _whom(tests: Sequence[PairedTest]) -> str:
-    return listed(list(dict.fromkeys(_other(test) for test in tests)))
+    others = list(dict.fromkeys(_other(test) for test in tests))
+    return listed(others) if others else ""
 
 
 def _counts(tests: Sequence[PairedTest], wanted: Verdict) -> str:

@@ -10,9 +10,10 @@ from genray.data import datasets
 from genray.data.downloads import data_root
 from genray.data.spec import TrainingData
 from genray.errors import UserError
-from genray.report.intervals import bounds, summarize
+from genray.report.intervals import summarize
 from genray.report.words import counted
-from genray.studies.base import Check, Outcome, Table
+from genray.studies._claims import Claim
+from genray.studies.base import Outcome, Table
 from genray.train.distributed import Distributed, pick_device
 from genray.train.trainer import Trainer, make_trainer
 
@@ -59,15 +60,10 @@ def seeds_of(found: Mapping[str, Sequence[Outcome]]) -> str:
     return counted(most, "seed") if fewest == most else f"{fewest} to {counted(most, 'seed')}"
 
 
-def gain_check(claim: str, what: str, better: Mapping[int, float], worse: Mapping[int, float]) -> Check | None:
-    """Whether `better` less `worse`, each of every seed, is above 0 with its interval; paired, as runs with the same
-    seed had the same batches. None with fewer than two seeds that both have: without an interval nothing is borne out.
-    """
+def gain(claim: str, what: str, better: Mapping[int, float], worse: Mapping[int, float]) -> Claim:
+    """That `better` less `worse`, each of every seed, is above 0."""
     gains = [better[seed] - worse[seed] for seed in sorted(better.keys() & worse.keys())]
-    if len(gains) < 2:
-        return None
-    low, _ = bounds(summarize(gains))
-    return Check(claim, f"{what}: {over_seeds(gains, 2)} nats, paired by seed", low > 0)
+    return Claim(claim, f"{what}: {over_seeds(gains, 2)} nats, paired by seed" if gains else "", gains)
 
 
 def cost(trainer: Trainer) -> Outcome:

@@ -9,23 +9,28 @@ from statistics import fmean, stdev
 
 from scipy.special import stdtr  # scipy.stats takes two seconds to import
 
+LEVEL = 0.05  # of all questions of a study together
+
 # all p-values are for the differences of pairs, one a seed; with one pair nothing is known, and p is 1
 
 
 def two_sided_p(differences: Sequence[float]) -> float:
     """Of Student's paired t: that the mean difference is 0. Has no least value; takes differences to be normal."""
-    return 2 * _above(abs(fmean(differences)), differences)
+    return 2 * min(_not_above_p(differences), _not_above_p([-d for d in differences]))
 
 
-def equivalence_p(differences: Sequence[float], margin: float) -> float:
-    """That the mean difference lies at or beyond ± margin: the larger p of two one-sided t tests (Schuirmann 1987)."""
-    mean = fmean(differences)
-    return max(_above(margin + mean, differences), _above(margin - mean, differences))
+def equivalence_p(differences: Sequence[float], margins: Sequence[float]) -> float:
+    """That the mean difference lies at or beyond ± the mean margin: the larger p of two one-sided t tests (Schuirmann
+    1987). Each is of contrasts, a pair's margin plus or less its difference, so that the margin's own error counts."""
+    inside = [[m + sign * d for d, m in zip(differences, margins, strict=True)] for sign in (1, -1)]
+    return max(map(_not_above_p, inside))
 
 
-def beyond_p(differences: Sequence[float], margin: float) -> float:
-    """That the mean difference lies within ± margin: a one-sided t test of the nearer end, doubled for two ends."""
-    return min(1.0, 2 * _above(abs(fmean(differences)) - margin, differences))
+def beyond_p(differences: Sequence[float], margins: Sequence[float]) -> float:
+    """That the mean difference lies within ± the mean margin: the smaller p of the same contrasts the other way round,
+    doubled for two ends."""
+    outside = [[sign * d - m for d, m in zip(differences, margins, strict=True)] for sign in (1, -1)]
+    return min(1.0, 2 * min(map(_not_above_p, outside)))
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
@@ -52,12 +57,12 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def _above(value: float, differences: Sequence[float]) -> float:
-    """P(T > value / standard error), T Student's t of n − 1."""
-    n = len(differences)
+def _not_above_p(contrasts: Sequence[float]) -> float:
+    """That the mean is 0 or below: P(T > mean / standard error), T Student's t of n − 1."""
+    n, mean = len(contrasts), fmean(contrasts)
     if n < 2:
         return 0.5
-    error = stdev(differences) / math.sqrt(n)
+    error = stdev(contrasts) / math.sqrt(n)
     if error == 0:
-        return 0.5 if value == 0 else float(value < 0)
-    return float(stdtr(n - 1, -value / error))
+        return 0.5 if mean == 0 else float(mean < 0)
+    return float(stdtr(n - 1, -mean / error))

@@ -85,17 +85,19 @@ class HiddenSize:
         real = outcomes[FLOOR]
         runs = runs_of({name: outcome for name, outcome in outcomes.items() if name != FLOOR})
         work, tests = self.work(budget), paired_tests(scores_of(runs), real["floor"][PRIMARY]["mean"])
+        full, seconds = WORK["full"].plain(), tables.timed(work.plain(), runs)
+        conditions = f"{work.dataset}, test split, after {counted(work.epochs, 'epoch')}"
         kept = [{key: value for key, value in run.items() if key != "samples"} for run in runs]
         return Answer(
-            summary=words.summary(tests, f"{work.dataset}, test split, after {counted(work.epochs, 'epoch')}"),
+            summary=words.summary(tests, conditions, words.cut_of(work.plain(), full)),
             checks=words.checks(tests),
             tables=[
-                tables.scores(runs, real),
+                tables.scores(runs, real, seconds=seconds),
                 tables.answers(tests),
                 *tables.other_scores(runs),
-                tables.protocol(work.plain(), WORK["full"].plain(), runs, real),
+                tables.protocol(work.plain(), full, runs, real),
             ],
-            figures=figures.draw(runs, real, tests),
+            figures=figures.draw(runs, real, tests, seconds=seconds),
             data={"work": work.plain(), "real": dict(real), "runs": kept, "tests": [test._asdict() for test in tests]},
         )
 

@@ -16,11 +16,12 @@ from genray.nn.importance import over_images
 from genray.nn.noise import Noise
 from genray.report.drawing import legend, looks, panels
 from genray.report.intervals import summarize
+from genray.studies._claims import checked, rule
 from genray.studies._mnist import (
     by_label,
     cost,
     differences,
-    gain_check,
+    gain,
     over_seeds,
     require_mnist,
     runs_of,
@@ -127,9 +128,10 @@ def _nll_nats(model: HasPosterior, work: Work, device: torch.device) -> tuple[fl
 def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
     work, found = WORK[budget], by_label(runs_of(outcomes))
     nll = {label: {run["seed"]: run["nll_nats"] for run in runs} for label, runs in found.items()}
+    checks = _checks(nll)
     return Answer(
-        summary=_summary(nll, work),
-        checks=_checks(nll),
+        summary=[*_summary(nll, work), *rule(checks)],
+        checks=checks,
         tables=[_table(found, work), differences(_differing(work, seeds_of(found)))],
         figures=[_figure(found)],
         data={"runs": [run for runs in found.values() for run in runs]},
@@ -155,11 +157,12 @@ def _checks(nll: Mapping[str, Mapping[int, float]]) -> list[Check]:
         ("The IWAE of 50 samples is better than that of 5", "IWAE, k=50", "IWAE, k=5"),
         ("Two stochastic layers are better than one", "IWAE, k=50, 2 layers", "IWAE, k=50"),
     ]
-    checks = [
-        gain_check(claim, f"NLL of {worse} less that of {better}", nll.get(worse, {}), nll.get(better, {}))
-        for claim, better, worse in claims
-    ]
-    return [check for check in checks if check is not None]
+    return checked(
+        [
+            gain(claim, f"NLL of {worse} less that of {better}", nll.get(worse, {}), nll.get(better, {}))
+            for claim, better, worse in claims
+        ]
+    )
 
 
 def _table(found: Mapping[str, Sequence[Outcome]], work: Work) -> Table:

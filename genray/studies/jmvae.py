@@ -16,11 +16,12 @@ from genray.models.joint_vae import Model
 from genray.nn.noise import Noise
 from genray.report.drawing import films
 from genray.report.intervals import summarize
+from genray.studies._claims import checked, rule
 from genray.studies._mnist import (
     by_label,
     cost,
     differences,
-    gain_check,
+    gain,
     over_seeds,
     require_mnist,
     runs_of,
@@ -114,9 +115,10 @@ def _by_label(model: Model, device: torch.device) -> list[list[list[int]]]:
 def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
     work, found = WORK[budget], by_label(runs_of(outcomes))
     kept = [{key: v for key, v in run.items() if key != "images_by_label"} for runs in found.values() for run in runs]
+    checks = _checks(found)
     return Answer(
-        summary=_summary(found, work),
-        checks=_checks(found),
+        summary=[*_summary(found, work), *rule(checks)],
+        checks=checks,
         tables=[_table(found, work), differences(_differing(work, seeds_of(found)))],
         figures=[_figure(found)],
         data={"runs": kept},
@@ -146,21 +148,21 @@ def _checks(found: Mapping[str, Sequence[Outcome]]) -> list[Check]:
     def of(label: str, key: str) -> dict[int, float]:
         return {run["seed"]: run[key] for run in found.get(label, [])}
 
-    checks = [
-        gain_check(
+    claims = [
+        gain(
             "A larger α costs joint likelihood",
             f"ln p(image, label) with {FIRST} less that with {SECOND}",
             of(FIRST, "joint_nats"),
             of(SECOND, "joint_nats"),
         ),
-        gain_check(
+        gain(
             "A larger α makes the image likelier where the label alone is given",
             f"bound on ln p(image|label) with {SECOND} less that with {FIRST}",
             of(SECOND, "image_given_label_nats"),
             of(FIRST, "image_given_label_nats"),
         ),
     ]
-    return [check for check in checks if check is not None]
+    return checked(claims)
 
 
 def _table(found: Mapping[str, Sequence[Outcome]], work: Work) -> Table:

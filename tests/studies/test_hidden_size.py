@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import genray
 from genray import studies
@@ -20,6 +21,7 @@ from genray.overrides import with_values
 from genray.report import drawing
 from genray.space import Sweep
 from genray.studies import _hidden_tests, hidden_size
+from genray.studies._hidden_figures import log_ticks
 from genray.studies._hidden_tests import MODELS, SIZES, paired_tests, scores_of
 from genray.studies._hidden_training import experiment_of, trained
 from genray.studies.base import Answer, Outcome, Part
@@ -71,16 +73,25 @@ def answered(means: Mapping[str, Row], **more: Any) -> Answer:
 
 def test_what_the_notes_say_is_said_where_it_is_so() -> None:
     answer = answered({"vae": (31, 12, 11.5), "gan": (11, 4, 3.8)})
-    conditions, larger, little, gan = answer.summary
+    conditions, cut, larger, little, change, gan = answer.summary
     assert conditions.startswith("Fréchet distance on digits, test split, after 200 epochs; lower is better")
     assert re.fullmatch(
-        r"Is 64 better than 19\? Yes, for VAE \(−1[\d.]+ ± [\d.]+\) and GAN \(−[67][\d.]+ ± [\d.]+\)\.", larger
+        r"Is 64 better than 19\? Yes, for VAE \(−1[\d.]+ ± [\d.]+, −61 %\) and GAN \(−[67][\d.]+ ± [\d.]+, −6\d %\)\.",
+        larger,
     )
     assert little.startswith("Does 128 change little against 64, by less than 10 % of the way from the floor to h")
     assert "? Yes, for VAE (−0." in little
-    assert gan.startswith("Is the GAN better than every VAE? At h = 19: yes, better than VAE (−")
+    assert change.startswith("Is 128 better than 64 at all? Yes")  # and little all the same
+    assert cut == (
+        "What was cut, of 7 models on mnist, 300 epochs: 200 epochs of 300; digits in the place of mnist; VAE-GAN, "
+        "AAE, CVAE, Discrete VAE and Joint VAE left out."
+    )
+    assert gan.startswith(
+        "Is the GAN better than every VAE that was compared (VAE)? At h = 19: yes, better than VAE (−"
+    )
     assert gan.count("yes, better than VAE (−") == 3
     assert [check.holds for check in answer.checks] == [True, True, True]
+    assert answer.checks[2].claim == "It is shown that the GAN is better than every VAE compared (VAE), at every size"
     assert [check.found for check in answer.checks] == [
         "better in 2 of 2 comparisons",
         "little in 2 of 2 comparisons",
@@ -90,7 +101,7 @@ def test_what_the_notes_say_is_said_where_it_is_so() -> None:
 
 def test_the_contrary_is_said_where_that_is_so() -> None:
     answer = answered({"vae": (12, 31, 11), "gan": (15, 40, 10.9)})
-    _, larger, little, gan = answer.summary
+    _, _, larger, little, _, gan = answer.summary
     assert larger.startswith("Is 64 better than 19? No, for VAE (1")
     assert "? No, for VAE (−2" in little
     assert "At h = 19: no, worse than VAE (" in gan
@@ -107,7 +118,7 @@ def test_models_that_differ_are_told_apart() -> None:
     """The VAE gains, the AAE loses, the GAN's gain is lost in its spread."""
     means = {"vae": (31.0, 12.0, 11.5), "gan": (11.0, 11.0, 4.0), "vae_gan": (9.0, 3.0, 1.5), "aae": (5.0, 9.0, 9.0)}
     answer = answered(means)
-    _, larger, little, gan, mixed = answer.summary
+    _, _, larger, little, _, gan, mixed = answer.summary
     assert larger.startswith("Is 64 better than 19? Not for all: better for VAE (−1")
     assert "; worse for AAE (" in larger
     assert "; not decided for GAN (" in larger
@@ -121,8 +132,8 @@ def test_models_that_differ_are_told_apart() -> None:
 def test_few_or_scattered_seeds_decide_nothing() -> None:
     for more in ({"spread": 30.0}, {"seeds": 1}):
         answer = answered({"vae": (31, 12, 11.5), "gan": (11, 4, 3.8)}, **more)
-        assert "Is 64 better than 19? Not decided for VAE" in answer.summary[1]
-        assert "? Not decided for VAE" in answer.summary[2]
+        assert "Is 64 better than 19? Not decided for VAE" in answer.summary[2]
+        assert "? Not decided for VAE" in answer.summary[3]
         assert not any(check.holds for check in answer.checks)
 
 
@@ -131,8 +142,8 @@ def test_without_a_gan_that_question_is_not_asked() -> None:
     assert answer.summary[-1].endswith("Not asked: there is no GAN, or no VAE, among these models.")
     assert len(answer.checks) == 2
     both = answered({"gan": (31, 12, 11.5), "aae": (11, 4, 3.8)})
-    assert "Not asked" in both.summary[3]
-    assert "And than AAE, trained by a discriminator too? At h = 19: no, worse than AAE (" in both.summary[4]
+    assert "Not asked" in both.summary[5]
+    assert "And than AAE, trained by a discriminator too? At h = 19: no, worse than AAE (" in both.summary[6]
 
 
 def test_the_margin_is_a_tenth_of_the_way_from_the_floor() -> None:
@@ -143,10 +154,50 @@ def test_the_margin_is_a_tenth_of_the_way_from_the_floor() -> None:
     assert next(t for t in paired_tests(scores_of(runs), 40.0) if t.question == "little").margin == 0  # below the floor
 
 
+def test_the_margins_own_error_counts() -> None:
+    """By scipy's t of the contrasts x128 − x64 ± (x19 − floor) / 10; with an exact margin it would be decided."""
+    small, middle, large = [31.0, 9.0, 3.0, 25.0, 12.0], [3.0, 3.1, 2.9, 3.0, 3.2], [2.0, 2.2, 1.8, 2.1, 2.2]
+    scores = {("vae", h): dict(enumerate(x)) for h, x in zip(SIZES, (small, middle, large), strict=True)}
+    scores["vae", 19] |= {9: 1e6}  # a seed that the others lack
+    change, little = (t for t in paired_tests(scores, FLOOR) if t.question in ("change", "little"))
+    tenth, differences = np.subtract(small, FLOOR) / 10, np.subtract(large, middle)
+    inside = [stats.ttest_1samp(tenth + sign * differences, 0, alternative="greater").pvalue for sign in (1, -1)]
+    assert little.margins == pytest.approx(tenth)
+    assert little.p == pytest.approx(max(inside))
+    assert stats.ttest_1samp(differences, -tenth.mean(), alternative="greater").pvalue < 0.01 < 0.1 < little.p
+    assert change.p == pytest.approx(stats.ttest_rel(large, middle).pvalue)
+    assert change.percent == little.percent == pytest.approx(100 * differences.mean() / np.mean(middle))
+    assert (change.verdict, little.verdict) == ("better", "undecided")
+
+
+def test_seconds_of_packs_on_a_gpu_are_left_out() -> None:
+    found = outcomes({"vae": (31, 12, 11.5), "gan": (11, 4, 3.8)})
+    for outcome in runs_of(found):
+        outcome["device"] = "cuda"
+    for pack, shown in ((1, True), (5, False)):
+        with drawing.style():
+            answer = hidden_size.changed({"pack": pack}).answer(found, "quick")
+        assert ("training [s]" in answer.tables[0].columns) == shown
+        assert ("by_seconds" in [figure.name for figure in answer.figures]) == shown
+        assert ("Training seconds are left out" in answer.tables[0].note) != shown
+        assert all(len(row) == len(table.columns) for table in answer.tables for row in table.rows)
+
+
+def test_logarithmic_axes_have_two_ticks_or_more() -> None:
+    assert log_ticks(20_000, 500_000) == [30_000, 100_000, 300_000]
+    assert log_ticks(4.7, 17.5) == [5, 10]
+    assert log_ticks(1.05, 1.64) == [1.1, 1.2, 1.3, 1.4, 1.5, 1.6]
+    for low in np.geomspace(0.01, 1000, 50):
+        for ratio in (1.01, 1.5625, 3.0, 30.0):
+            ticks = log_ticks(low, ratio * low)
+            assert len(ticks) >= 2
+            assert low <= min(ticks) < max(ticks) <= ratio * low
+
+
 def test_all_questions_are_corrected_together() -> None:
     runs = runs_of(outcomes(dict.fromkeys(FOUR, (3.0, 2.0, 1.9))))
     tests = paired_tests(scores_of(runs), FLOOR)
-    assert len(tests) == 4 + 4 + 3 * 3
+    assert len(tests) == 4 + 4 + 4 + 3 * 3
     smallest = min(tests, key=lambda test: test.p)
     assert smallest.holm_p == pytest.approx(min(1.0, len(tests) * smallest.p))
     assert all(test.holm_p >= test.p for test in tests)

@@ -176,6 +176,32 @@ def test_kernel_density_misses_the_blurred_density_by_its_standard_error() -> No
     assert stats.ks_2samp(draws[:, 0], expected[:, 0]).pvalue > 0.01
 
 
+def test_mass_beyond_the_grid_does_not_lift_a_value_above_its_maximum() -> None:
+    """A grid that ends in the middle of both densities: at D* the value is the bound, elsewhere below it by the
+    Kullback-Leibler divergences of coins, p + q of each point."""
+    data, generated, at = even([(0.0,)], 0.5), even([(0.3,)], 0.4), line(-0.5, 0.5, 501)
+    p, q = data.density(at.points_ND), generated.density(at.points_ND)
+    best, flat = discriminators.optimal(p, q), np.full(len(p), 0.4)
+    assert p.sum() * at.cell < 0.8
+    found = discriminators.compare(best, data, generated, at, Noise(0))
+    assert found.value == pytest.approx(found.bound, abs=1e-9)
+    other = discriminators.compare(flat, data, generated, at, Noise(0))
+    coins = [stats.entropy([b, 1 - b], [0.4, 0.6]) for b in best]
+    assert other.bound - other.value == pytest.approx(float(((p + q) * coins).sum() * at.cell))
+
+
+def test_a_value_above_its_maximum_is_called_so_and_judged_by_its_standard_error() -> None:
+    run = {"error": 0.01, "bound": -1.3, "value": -1.3018, "value_at_optimum": -1.3009, "standard_error": 0.0004}
+    _, below = study._checks("Here", [run], 1)
+    assert not below.holds  # 2.25 of its standard errors, where one comparison is allowed 1.96
+    assert below.found.endswith("the trained D stays 0.0018 below it at most")
+    assert "at most 0.0009 nats and 2.2 standard errors from quadrature, where 2.0 are allowed" in below.found
+    assert study._checks("Here", [run], 17)[1].holds  # stats.norm.isf(0.025 / 17) = 2.97
+    _, above = study._checks("Here", [run | {"value": -1.2982}], 17)
+    assert not above.holds
+    assert above.found.endswith("; the trained D lies 0.0018 above it at most, which no D can")
+
+
 def test_modes_are_counted_within_three_sigma() -> None:
     target = TARGETS["ring"]
     means, sigma = np.array(target.means), target.sigmas[0]
