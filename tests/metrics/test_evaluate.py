@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genray import metrics, runs
+from genray import console, metrics, runs
 from genray.config import Experiment
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault, UserError
@@ -16,6 +16,8 @@ from genray.metrics.attempt import SAMPLES
 from genray.metrics.evaluate import Judge, draw, evaluate_run, make_judge, training_features
 from genray.metrics.features import Extractor
 from genray.metrics.floor import floor, summarize
+from genray.report import comparison
+from genray.report.collect import collect
 from tests.metrics.fakes import Replay, SampleOnly
 
 SAMPLE_METRICS = ("class_entropy", "frechet", "kernel", "prdc")
@@ -218,6 +220,20 @@ def run(tmp_path: Path, digits: Dataset, monkeypatch) -> runs.Run:
         file.write(json.dumps({"epoch": 60, "train_seconds": 12.5}) + "\n")
     monkeypatch.setattr(evaluate, "load", lambda path, device: Replay(digits.train.images, value=1.0))
     return run
+
+
+def test_a_run_whose_samples_are_not_finite_has_the_models_own_scores_and_no_others(
+    run: runs.Run, extractor: Extractor, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Replay(digits.train.images, value=1.0)
+    model.images[::7] = torch.nan
+    monkeypatch.setattr(evaluate, "load", lambda path, device: model)
+    result = evaluate_run(run, make_judge(extractor, digits.test, ALL), {}, digits)
+    assert result["metrics"].keys() == {"elbo", "reconstruction"}
+    assert "frechet: samples must be finite, got " in console.result(run.path, result)
+    found = comparison.build(collect([run.path]))
+    assert found["rows"][0]["metrics"].keys() == {"elbo", "reconstruction"}
+    assert any(note.startswith("vae: samples failed: samples must be finite, got ") for note in found["notes"])
 
 
 def test_a_runs_result(run: runs.Run, extractor: Extractor, digits: Dataset) -> None:
