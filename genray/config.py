@@ -168,6 +168,11 @@ class Experiment(Strict):
         return {**value, "epochs": given["epochs"], "budget": None} if [*given] == ["epochs"] else value
 
     @property
+    def named_metrics(self) -> tuple[str, ...]:
+        """The metrics, where they are others than by default: whoever names one is told why it has no score."""
+        return () if self.metrics == type(self).model_fields["metrics"].default else self.metrics
+
+    @property
     def limit(self) -> Budget:
         """The budget, in whichever way it was written."""
         return self.budget or Budget(epochs=self.epochs)

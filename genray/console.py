@@ -118,6 +118,7 @@ def result(run: Path, result: Mapping[str, Any]) -> str:
         rows.append((name, *values, real, score.better, score.summary))
     reasons = dict.fromkeys(reason for each in found for reason in each["failed"].values())
     lines = "".join(f"failed: {reason}\n" for reason in reasons)
+    lines += "".join(f"left out: {name} {reason}\n" for name, reason in result["left_out"].items())
     if (reads := result["test_reads"]) > 1:
         lines += f"the {result['split']} split was read {reads} times for this run; a comparison will say so\n"
     return f"{table(rows)}\n\n{lines}wrote {run / 'result.json'}, and samples.png and real.png beside it"

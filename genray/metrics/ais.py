@@ -12,6 +12,7 @@ from genray.nn.noise import Noise
 NUM_TEMPERATURES = 1_000  # Wu et al. take 10,000
 NUM_CHAINS = 16  # of each image, Wu et al. 2017
 MAX_IMAGES = 100  # evenly spread over the split
+NEEDS = "a posterior q(z|x) and a likelihood p(x|z) of Gaussian codes"
 MIN_IMAGES = 1
 SOURCE = "Wu et al. 2017, arXiv:1611.04273"
 SCORES = {

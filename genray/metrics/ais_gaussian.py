@@ -19,6 +19,7 @@ from genray.nn.losses import gaussian_nll_nats
 from genray.nn.noise import Noise
 
 SIGMA = 0.1  # of pixels in [0, 1]
+NEEDS = "a decoder of Gaussian codes"
 MIN_IMAGES = 1
 SCORES = {
     "ais_gaussian": Score(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genray.data.spec import Split
-from genray.errors import UserError
+from genray.errors import Fault, UserError
 from genray.images import to_float
 from genray.models.base import Batch, GenerativeModel
 
@@ -117,14 +117,26 @@ def real_batches(split: Split, device: torch.device, size: int = CHUNK) -> Itera
 
 
 class Metric(Protocol):
-    """A file of this folder. One that needs `context.train` says so by `LOOKS_AT_TRAINING = True`."""
+    """A file of this folder. One that needs `context.train` says so by `LOOKS_AT_TRAINING = True`, one that compares
+    features by `LOOKS_AT_FEATURES = True`: of real images that are all alike it is not asked.
+
+    One that may give {} says for want of what: `NEEDS = "a likelihood"` of a model, `NEEDS_LABELS = True` of a dataset.
+    """
 
     SCORES: dict[str, Score]
     MIN_IMAGES: int  # of each kind, real ones and samples
 
     def compute(self, context: Context) -> dict[str, float]:
-        """A value for each key of SCORES, or {} where the model cannot be measured so. Raises UserError where the
-        images cannot, with the metric, what it needs, the value and the fix."""
+        """A value for each key of SCORES, or {} where the model or the dataset lacks what it needs. Raises UserError
+        where the images cannot be measured so, with the metric, what it needs, the value and the fix."""
+
+
+def require_finite(drawn: Tensor) -> None:
+    """Refuses what a model drew, (n, …), where it is not finite: rounded to 8 bits, NaN is an image like any other."""
+    if bad := int((~torch.isfinite(drawn)).flatten(1).any(1).sum()):
+        raise Fault(
+            f"samples must be finite, got {bad} of {len(drawn)} with NaN or infinity; lower optimizer.learning_rate"
+        )
 
 
 def require_images(metric: str, minimum: int, *, num_real: int, num_samples: int) -> None:

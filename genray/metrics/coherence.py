@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genray.metrics.base import CHUNK, Context, Score, real_batches, some_of
+from genray.metrics.base import CHUNK, Context, Score, real_batches, require_finite, some_of
 from genray.models.base import CrossGenerates
 from genray.nn.noise import Noise
 
 # n pairs
 
 MAX_PAIRS = 2_000  # real ones, evenly spread over the split, and as many from the prior
+NEEDS, NEEDS_LABELS = "two views of an image, each drawn from the other", True
 MIN_IMAGES = 1
 
 
@@ -64,6 +65,7 @@ def compute(context: Context) -> dict[str, float]:
 
 def _classes(view: Tensor, context: Context) -> NDArray[np.int64]:
     """Classes (n,) of images (n, C, H, W), or of probabilities (n, K)."""
+    require_finite(view)
     if view.ndim == 2:
         probabilities: NDArray[np.float32] = view.cpu().numpy()
     else:

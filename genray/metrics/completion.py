@@ -15,6 +15,7 @@ from genray.nn.noise import Noise
 
 NUM_COMPLETIONS = 8  # of each image
 MAX_IMAGES = 1_000  # evenly spread over the split
+NEEDS = "completions of images of which a part is given"
 MIN_IMAGES = 1
 SCORES = {
     "completion_error": Score(

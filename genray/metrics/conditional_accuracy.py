@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genray.metrics.base import CHUNK, Context, Score
+from genray.metrics.base import CHUNK, Context, Score, require_finite
 from genray.models.base import GenerativeModel
 from genray.nn.noise import Noise
 
 # N real images and as many samples, K classes
 
+NEEDS, NEEDS_LABELS = "samples of a given label", True
 MIN_IMAGES = 1
 SCORES = {
     "conditional_accuracy": Score(
@@ -42,5 +43,6 @@ def _of_samples(model: GenerativeModel, labels: NDArray[np.int64], context: Cont
         wanted = torch.tensor(labels[start : start + CHUNK], device=context.device)
         noise = Noise(context.seed, "conditional_accuracy", start, device=context.device)
         samples = model.sample(len(wanted), noise, label=wanted)
+        require_finite(samples)
         parts.append(context.extractor.features(samples, context.device).probabilities)
     return np.concatenate(parts)

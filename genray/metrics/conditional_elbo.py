@@ -6,6 +6,7 @@ from genray.metrics.base import Context, Score, real_batches
 from genray.models.base import HasConditionalLikelihood
 from genray.nn.noise import Noise
 
+NEEDS = "a likelihood p(x₂|x₁) of one view given the other"
 MIN_IMAGES = 1
 SCORES = {
     "conditional_elbo": Score(

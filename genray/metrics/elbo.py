@@ -7,6 +7,7 @@ from genray.metrics.base import CHUNK, Context, Score
 from genray.models.base import HasLikelihood
 from genray.nn.noise import Noise
 
+NEEDS = "a likelihood"
 MIN_IMAGES = 1
 SCORES = {
     "elbo": Score(

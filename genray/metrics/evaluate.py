@@ -17,8 +17,8 @@ from genray.data.spec import Dataset, Split
 from genray.errors import Fault
 from genray.files import write_json
 from genray.images import grid, save_png, to_uint8
-from genray.metrics.attempt import Failures, compute_each
-from genray.metrics.base import CHUNK, Context, Extractor, FeatureSet, require_images, some_of
+from genray.metrics.attempt import SAMPLES, Failures, compute_each, fail, left_out
+from genray.metrics.base import CHUNK, Context, Extractor, FeatureSet, require_finite, require_images, some_of
 from genray.models.base import GenerativeModel
 from genray.neighbours import Known
 from genray.nn.noise import Noise
@@ -57,13 +57,23 @@ class Judge:
         """Every metric's values, {"frechet": …, "precision": …}, of `num_samples` samples that depend on `seed` alone.
 
         A metric that the model lacks the means for is left out, and so are those of the model itself where the samples
-        are not from its prior. The reason of one that fails goes into `failed`, and is raised without it. Raises Fault
-        where a sample is not finite.
+        are not from its prior. The reason of one that fails goes into `failed`, and is raised without it. Where a
+        sample is not finite, all that judge samples fail, and `failed` has it under SAMPLES too.
         """
         sampler = sampler or Sampler(PRIOR, model.sample)
+        wanted = [name for name in self.metrics if sampler.name == PRIOR or metrics.judges_samples(name)]
         with evaluating(model):
-            samples = Split(np.concatenate(list(draw(sampler.draw, self.num_samples, seed=seed, device=device))))
-            wanted = [name for name in self.metrics if sampler.name == PRIOR or metrics.judges_samples(name)]
+            try:
+                images = np.concatenate(list(draw(sampler.draw, self.num_samples, seed=seed, device=device)))
+            except Fault as fault:
+                if failed is None:
+                    raise
+                failed[SAMPLES] = str(fault)
+                for name in filter(metrics.judges_samples, wanted):
+                    fail(name, fault, failed)
+                wanted = [name for name in wanted if not metrics.judges_samples(name)]
+                images = np.zeros((self.num_samples, *self.split.images.shape[1:]), np.uint8)  # that no metric judges
+            samples = Split(images)
             return self.compare(samples, wanted, model=model, seed=seed, device=device, failed=failed)
 
     def compare(
@@ -150,6 +160,7 @@ def evaluate_run(
         judge.score(model, seed=experiment.seed, device=device, sampler=sampler, failed=failed)
         for sampler, failed in zip(samplers, failures, strict=True)
     ]
+    given = set[str]().union(*scores, *failures)
     others = zip(names[1:], scores[1:], failures[1:], strict=True)
     result = {
         "experiment": experiment.plain(),
@@ -162,6 +173,7 @@ def evaluate_run(
         "metrics": scores[0],
         "metric_versions": {name: score.version for name, score in metrics.scores().items() if name in scores[0]},
         "failed": failures[0],
+        "left_out": left_out(experiment, given, judge.split, names),
         "also": [{"sampled_from": name, "metrics": values, "failed": failed} for name, values, failed in others],
         "validation_sampled_from": samplers_of(experiment.sampled_from, model, experiment.model.name)[0],
         "floor": dict(floor),
@@ -198,14 +210,13 @@ def _describe(device: torch.device | str) -> str:
 def draw(
     sample: Draw, num_samples: int, *, seed: int, device: torch.device | str = "cpu"
 ) -> Iterator[NDArray[np.uint8]]:
-    """Samples as uint8 (n, C, H, W), at most 1,000 at a time: the memory needed does not grow with their number."""
+    """Samples as uint8 (n, C, H, W), at most 1,000 at a time: the memory needed does not grow with their number.
+    Raises Fault where one is not finite."""
     for chunk, start in enumerate(range(0, num_samples, CHUNK)):
         n = min(CHUNK, num_samples - start)
         with torch.no_grad():
             images = sample(n, Noise(seed, "sample", chunk, device=device))
-        if not torch.isfinite(images).all():
-            bad = int((~torch.isfinite(images)).flatten(1).any(1).sum())
-            raise Fault(f"samples must be finite, got {bad} of {n} with NaN or infinity; lower the learning rate")
+        require_finite(images)
         yield to_uint8(images)
 
 

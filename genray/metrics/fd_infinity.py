@@ -20,6 +20,7 @@ from genray.metrics.frechet import distance
 
 NUM_SIZES = 15  # as in the paper
 NUM_SUBSETS = 2  # of each size; the paper has one, of 5,000 to 50,000 images, where less depends on which
+LOOKS_AT_FEATURES = True
 MIN_IMAGES = 4  # of one feature; `compute` knows how many there are
 SCORES = {
     "fd_infinity": Score(

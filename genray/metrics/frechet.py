@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genray.metrics.base import Context, Score
 
+LOOKS_AT_FEATURES = True
 MIN_IMAGES = 2  # for a covariance
 SCORES = {
     "frechet": Score(

@@ -13,6 +13,7 @@ from genray.nn.noise import Noise
 NUM_DRAWS = 5_000  # importance weights of each image, Burda et al. 2016
 MAX_IMAGES = 1_000  # evenly spread over the split
 CHUNK_WEIGHTED = 100  # of them at a time
+NEEDS = "a posterior q(z|x) and a likelihood p(x|z)"
 MIN_IMAGES = 1
 _SOURCE = "Burda et al. 2016, arXiv:1509.00519"
 _AGREE_ON = ("likelihood", "binarized")

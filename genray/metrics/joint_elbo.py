@@ -14,6 +14,7 @@ from genray.nn.noise import Noise
 NUM_DRAWS = 100  # importance weights of each image
 MAX_WEIGHTED = 1_000  # images that are weighted, evenly spread over the split
 CHUNK_WEIGHTED = 100  # of them at a time
+NEEDS = "a likelihood p(x₁, x₂) of two views"
 MIN_IMAGES = 1
 AGREE_ON = ("likelihood", "binarized", "views")
 

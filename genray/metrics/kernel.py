@@ -12,6 +12,7 @@ from genray.metrics.distances import on_device
 NUM_SUBSETS = 25
 MAX_SUBSET = 1_000  # images, as in the paper
 
+LOOKS_AT_FEATURES = True
 MIN_IMAGES = 4  # halves of two, without which nothing is unbiased
 _SOURCE = "Bińkowski et al. 2018, arXiv:1801.01401, on the features of the experiment's extractor"
 SCORES = {

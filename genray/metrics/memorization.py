@@ -20,7 +20,7 @@ from genray.metrics.distances import on_device, squared_blocks
 
 # N samples or real images, M training images, D feature dimensions
 
-LOOKS_AT_TRAINING = True
+LOOKS_AT_FEATURES = LOOKS_AT_TRAINING = True
 MAX_IMAGES = 1_000  # samples, and as many real images, evenly spread over theirs; training images are taken whole
 ROUNDING = 1e-8  # of the mean squared feature vector: what is nearer is the same image
 

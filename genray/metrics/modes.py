@@ -19,6 +19,7 @@ from genray.metrics.base import Context, Score
 
 # N images, K modes; counts, p and q are (K,)
 
+NEEDS_LABELS = True
 MIN_IMAGES = 1
 _SOURCE = "Srivastava et al. 2017, arXiv:1705.07761, §4.1, and Lin et al. 2018, arXiv:1712.04086, by our classifier"
 SCORES = {

@@ -17,6 +17,7 @@ from genray.metrics.distances import on_device, squared_blocks
 # N real images, M samples, D feature dimensions
 
 NEIGHBOURS = 5  # k, as in Naeem et al.; Kynkäänniemi et al. take 3
+LOOKS_AT_FEATURES = True
 MIN_IMAGES = NEIGHBOURS + 1
 _IMPROVED = "Kynkäänniemi et al. 2019, arXiv:1904.06991, k=5"
 _RELIABLE = "Naeem et al. 2020, arXiv:2002.09797, k=5"

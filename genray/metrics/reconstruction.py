@@ -6,6 +6,7 @@ from genray.images import to_float
 from genray.metrics.base import CHUNK, Context, Score
 from genray.models.base import Reconstructs
 
+NEEDS = "an encoder and a decoder"
 MIN_IMAGES = 1
 SCORES = {
     "reconstruction": Score(

@@ -14,7 +14,7 @@ from genray.data.spec import DataSpec
 from genray.errors import UserError
 from genray.images import to_uint8
 from genray.metrics import network
-from genray.metrics.base import CHUNK, Context, Score
+from genray.metrics.base import CHUNK, Context, Score, require_finite
 from genray.models.base import GenerativeModel
 from genray.nn.noise import Noise
 
@@ -22,6 +22,7 @@ from genray.nn.noise import Noise
 
 Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (N, C, H, W) and labels (N,)
 
+NEEDS, NEEDS_LABELS = "samples of a given label", True
 MIN_IMAGES = 1
 SCORES = {
     "transfer_accuracy": Score(
@@ -83,5 +84,7 @@ def _samples(model: GenerativeModel, labels: NDArray[np.int64], context: Context
         label = torch.tensor(wanted[start : start + CHUNK], device=context.device)
         noise = Noise(context.seed, "transfer_accuracy", start, device=context.device)
         with torch.no_grad():
-            images.append(to_uint8(model.sample(len(label), noise, label=label)))
+            samples = model.sample(len(label), noise, label=label)
+        require_finite(samples)
+        images.append(to_uint8(samples))
     return np.concatenate(images), wanted

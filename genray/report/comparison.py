@@ -122,7 +122,8 @@ def _row(group: Group, searches: Sequence[Search], notes: list[str]) -> dict[str
         "test_reads": [entry.result.get("test_reads") for entry in entries],
         "config": entries[0].config,
         "metrics": _metrics(group, notes),
-        "failed": _failed(group, notes),
+        "failed": _without(group, "failed", group.label, notes),
+        "left_out": _without(group, "left_out", group.label_of_runs, notes),
         "runs": [str(entry.run.path) for entry in entries],
     }
 
@@ -142,15 +143,16 @@ def _metrics(group: Group, notes: list[str]) -> dict[str, Any]:
     return summaries
 
 
-def _failed(group: Group, notes: list[str]) -> dict[str, str]:
-    """Scores that a metric could not give in some run, each with its reason there."""
-    failed: dict[str, str] = {}
+def _without(group: Group, kind: str, label: str, notes: list[str]) -> dict[str, str]:
+    """What `failed` in some run, or was `left_out`, each with its reason there."""
+    reasons: dict[str, str] = {}
     for entry in group.entries:
-        failed = (entry.result.get("failed") or {}) | failed
-    for reason in dict.fromkeys(failed.values()):
-        names = ", ".join(name for name, why in failed.items() if why == reason)
-        notes.append(f"{group.label}: {names} failed: {reason}.")
-    return failed
+        reasons = (entry.result.get(kind) or {}) | reasons
+    for reason in dict.fromkeys(reasons.values()):
+        names = ", ".join(name for name, why in reasons.items() if why == reason)
+        note = f"{label}: {names} {kind.replace('_', ' ')}: {reason}."
+        notes += [] if note in notes else [note]  # that of a run is that of each of its samplers
+    return reasons
 
 
 def _searches(collection: Collection, model: str) -> list[Search]:

@@ -12,7 +12,8 @@ from genray import metrics
 from genray.config import Experiment
 from genray.data import datasets
 from genray.data.spec import Dataset
-from genray.metrics.attempt import Failures
+from genray.errors import Fault
+from genray.metrics.attempt import SAMPLES, Failures
 from genray.metrics.evaluate import Judge, draw, evaluating, make_judge, training_features
 from genray.metrics.features import extractor_for
 from genray.metrics.floor import floor
@@ -46,6 +47,8 @@ def _scored(trainer: Trainer, judge: Judge) -> Outcome:
     experiment, failed = trainer.experiment, Failures()
     model, device = trainer.ema.evaluated(), trainer.distributed.device
     scores = judge.score(model, seed=experiment.seed, device=device, failed=failed)
+    if SAMPLES in failed:
+        raise Fault(failed[SAMPLES])
     known = metrics.scores()
     outcome: Outcome = {
         "model": experiment.model.name,

@@ -9,8 +9,11 @@ import torch
 
 from genray import pictures
 from genray.data.spec import TrainingData
+from genray.errors import Fault
+from genray.metrics.attempt import SAMPLES, Failures, left_out, say_left_out
+from genray.models.base import GenerativeModel
 from genray.runs import Row, Run
-from genray.samplers import PRIOR, make_sampler, samplers_of
+from genray.samplers import PRIOR, Sampler, make_sampler, samplers_of
 from genray.train import checkpoint
 from genray.train.log import RunLog
 from genray.train.trainer import Trainer
@@ -58,8 +61,7 @@ class Evaluator:
             name = samplers_of(experiment.sampled_from, model, experiment.model.name)[0]
             sampler = make_sampler(name, model, self._data.train, seed=seed, device=device)
             if self._judge is not None:
-                scores = self._judge.score(model, seed=seed, device=device, sampler=sampler, failed={})
-                row |= {f"validation/{name}": value for name, value in scores.items()}
+                self._score(self._judge, model, sampler, row)
             shown = pictures.Shown(model, self._data.validation, device, sampler)
             self._log.pictures(pictures.draw_all(shown), epoch)
             trainer.row = row
@@ -68,3 +70,14 @@ class Evaluator:
             best = trainer.is_best(row)
             checkpoint.save(self._run.checkpoint_path, trainer.state(), self._data.spec, best=best)
             self._saved()
+
+    def _score(self, judge: Judge, model: GenerativeModel, sampler: Sampler, row: Row) -> None:
+        """Adds the scores to `row`. Raises Fault where samples are not finite: a run is not to be found good by
+        what stands of them, which is logged."""
+        experiment, device, failed = self._trainer.experiment, self._trainer.distributed.device, Failures()
+        scores = judge.score(model, seed=experiment.seed, device=device, sampler=sampler, failed=failed)
+        row.update({f"validation/{name}": value for name, value in scores.items()})
+        if SAMPLES in failed:
+            self._log.row(row)
+            raise Fault(failed[SAMPLES])
+        say_left_out(left_out(experiment, {*scores, *failed}, judge.split, (sampler.name,)))

@@ -46,9 +46,23 @@ CASES = {
     "all images one": given(IMAGES[:1].repeat(N, 0), X[:1].repeat(N, 0)),
     "white images": given(np.full_like(IMAGES, 255), X[:1].repeat(N, 0)),
     "one class": given(IMAGES, X, num_classes=1),
+    "images alike, their features but for rounding": given(
+        IMAGES[:1].repeat(N, 0), X[:1].repeat(N, 0) * (1 + 1e-6 * RANDOM.normal(size=X.shape))
+    ),
+    "images alike, their features apart": given(IMAGES[:1].repeat(N, 0), X),  # rounding, divided by a deviation of 0
+    "samples all one": replace(
+        given(IMAGES, X), fake=features(X[:1].repeat(N, 0), P), samples=Split(IMAGES[:1].repeat(N, 0))
+    ),
     "two pixels": given(IMAGES[:, :, :1, :2], X),
 }
+ALIKE = "needs real images that differ, got 80 without variance in any of 32 features; take a dataset"
 REFUSED = {
+    **{
+        (case, name): f"{name} {ALIKE}"
+        for name in ("fd_infinity", "frechet", "kernel", "memorization", "prdc")
+        for case in CASES
+        if case in ("features without variance", "all images one", "white images") or case.startswith("images alike")
+    },
     ("one class", "class_score"): "class_score needs at least 2 classes, got 1; take",
     ("one class", "transfer_accuracy"): "transfer_accuracy needs at least 2 classes, got 1; take",
     ("two pixels", "ms_ssim"): "ms_ssim needs images of at least 3 pixels a side, got 1; take",

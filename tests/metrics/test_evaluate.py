@@ -7,14 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
-from genray import metrics, runs
+from genray import console, metrics, runs
 from genray.config import Experiment
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault, UserError
 from genray.metrics import ais, ais_gaussian, evaluate, importance_bound
+from genray.metrics.attempt import SAMPLES
 from genray.metrics.evaluate import Judge, draw, evaluate_run, make_judge, training_features
 from genray.metrics.features import Extractor
 from genray.metrics.floor import floor, summarize
+from genray.report import comparison
+from genray.report.collect import collect
 from tests.metrics.fakes import Replay, SampleOnly
 
 SAMPLE_METRICS = ("class_entropy", "frechet", "kernel", "prdc")
@@ -108,6 +111,42 @@ def test_samples_that_are_not_finite_are_a_fault(judge: Judge, digits: Dataset, 
         judge.score(SampleOnly(digits.spec, value), seed=0)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_where_samples_are_not_finite_the_models_own_scores_stand(
+    judge: Judge, digits: Dataset, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Replay(digits.train.images, value=0.5)
+    expected = judge.score(model, seed=0)
+    model.images = torch.full_like(model.images, value)
+    failed: dict[str, str] = {}
+    scores = judge.score(model, seed=0, failed=failed)
+    assert scores == {key: expected[key] for key in ("elbo", "reconstruction")}
+    reason = "samples must be finite, got 270 of 270 with NaN or infinity; lower optimizer.learning_rate"
+    by_key = {key: name for name in SAMPLE_METRICS for key in metrics.load(name).SCORES}
+    assert failed == {SAMPLES: reason} | {key: f"{name}: {reason}" for key, name in by_key.items()}
+
+
+@pytest.mark.parametrize("name", [name for name in metrics.names() if not metrics.judges_samples(name)])
+def test_no_score_of_a_model_takes_what_is_not_finite_for_images(
+    extractor: Extractor, digits: Dataset, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both views would be of the same class, NaN's; rounded to 8 bits it is black."""
+    for metric, cost in (
+        (ais, "NUM_TEMPERATURES"),
+        (ais_gaussian, "NUM_TEMPERATURES"),
+        (importance_bound, "NUM_DRAWS"),
+    ):
+        monkeypatch.setattr(metric, cost, 10)
+    model, failed = Replay(digits.train.images), dict[str, str]()
+    model.images = torch.full_like(model.images, torch.nan)
+    scores = make_judge(extractor, digits.validation, (name,)).score(model, seed=0, failed=failed)
+    if name in ("coherence", "conditional_accuracy", "transfer_accuracy"):
+        assert failed[next(iter(metrics.load(name).SCORES))].startswith(f"{name}: samples must be finite, got ")
+    draws = {"coherence", "completion", "conditional_accuracy", "transfer_accuracy"}
+    assert scores.keys() == (set() if name in draws else metrics.load(name).SCORES.keys())
+    assert all(np.isfinite(score) for score in scores.values())
+
+
 def test_a_constant_model_is_scored(judge: Judge, digits: Dataset) -> None:
     scores = judge.score(SampleOnly(digits.spec), seed=0)
     assert all(np.isfinite(value) for value in scores.values())
@@ -181,6 +220,20 @@ def run(tmp_path: Path, digits: Dataset, monkeypatch) -> runs.Run:
         file.write(json.dumps({"epoch": 60, "train_seconds": 12.5}) + "\n")
     monkeypatch.setattr(evaluate, "load", lambda path, device: Replay(digits.train.images, value=1.0))
     return run
+
+
+def test_a_run_whose_samples_are_not_finite_has_the_models_own_scores_and_no_others(
+    run: runs.Run, extractor: Extractor, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Replay(digits.train.images, value=1.0)
+    model.images[::7] = torch.nan
+    monkeypatch.setattr(evaluate, "load", lambda path, device: model)
+    result = evaluate_run(run, make_judge(extractor, digits.test, ALL), {}, digits)
+    assert result["metrics"].keys() == {"elbo", "reconstruction"}
+    assert "frechet: samples must be finite, got " in console.result(run.path, result)
+    found = comparison.build(collect([run.path]))
+    assert found["rows"][0]["metrics"].keys() == {"elbo", "reconstruction"}
+    assert any(note.startswith("vae: samples failed: samples must be finite, got ") for note in found["notes"])
 
 
 def test_a_runs_result(run: runs.Run, extractor: Extractor, digits: Dataset) -> None:

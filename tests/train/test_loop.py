@@ -1,12 +1,18 @@
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.errors import Fault, UserError
+from genray.metrics.base import FeatureSet
+from genray.metrics.evaluate import make_judge
+from genray.models import vae
 from genray.runs import Row, Run, create_run, load, open_run
 from genray.train import checkpoint
 from genray.train.distributed import Distributed
@@ -97,6 +103,32 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_step_phase_and_terms(digits
     with pytest.raises(Fault, match=r"not finite at step \d+ in phase 'elbo': loss=(nan|inf).*=.*; lower"):
         train(asked, digits.training_data, run, judge=None, report=lambda row: True, distributed=Distributed.single())
     assert not run.checkpoint_path.exists()
+
+
+@pytest.mark.parametrize("names", [("class_entropy", "elbo"), ("elbo",)])
+def test_samples_that_are_not_finite_end_the_run_and_what_stands_is_logged(
+    digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    """Of the model's own scores too: a trial that was searched for its ELBO must not be found good."""
+    monkeypatch.setattr(vae.Model, "sample", lambda self, n, noise, label=None: torch.full((n, 1, 8, 8), torch.nan))
+    run = create_run(tmp_path / "run", experiment(metrics=list(names)))
+    judge, data = make_judge(NoFeatures(), digits.validation, names), digits.training_data
+    with pytest.raises(Fault, match=r"^samples must be finite, got 270 of 270 with NaN or infinity; lower"):
+        train(run.experiment, data, run, judge=judge, report=lambda row: True, distributed=Distributed.single())
+    [row] = run.history
+    assert [key for key in row if key.startswith("validation/")] == ["validation/elbo"]
+    assert not run.checkpoint_path.exists()
+
+
+class NoFeatures:
+    """In place of an extractor."""
+
+    @property
+    def classifier(self) -> NoFeatures:
+        return self
+
+    def features(self, images: object, device: object = "cpu") -> FeatureSet:
+        return FeatureSet(np.zeros((len(images), 2), np.float32), np.full((len(images), 10), 0.1, np.float32))
 
 
 def test_the_step_that_is_named_is_the_first_bad_one(digits: Dataset) -> None:
