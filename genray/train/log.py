@@ -64,8 +64,8 @@ class RunLog:
 
     def _hparams(self) -> None:
         """The experiment, beside which TensorBoard shows the scalars' last values, so that a run that was stopped has
-        its row too. Columns it makes of all runs that it finds. Of messages that name them, as tensorboardX's first does,
-        it takes one run's alone: other models of a sweep would lack theirs."""
+        its row too. Columns it makes of all runs that it finds. Of messages that name them, as the first
+        of tensorboardX, it takes one run's alone: other models of a sweep would lack theirs."""
         values = {
             key: value if isinstance(value, bool | int | float | str) else str(value)
             for key, value in flatten(self._run.experiment.plain()).items()

@@ -7,6 +7,7 @@ import scipy.signal
 import torch
 from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure
 
+from genray.data import datasets
 from genray.data.spec import Split
 from genray.errors import UserError
 from genray.metrics.ms_ssim import MAX_PAIRS, SMALLEST, WEIGHTS, compute, scales, similarity
@@ -110,6 +111,22 @@ def test_several_scales_by_scipy(side: int, channels: int) -> None:
     assert found == pytest.approx(expected, rel=1e-4)
     assert found != pytest.approx(of_wang, rel=1e-4)
     assert found == pytest.approx(of_wang, abs=0.03)
+
+
+@pytest.mark.mnist
+def test_figures_of_the_two_conventions_on_mnist() -> None:
+    """Which docs/metrics.md and the metric quote."""
+    if not next(d for d in datasets.describe() if d.name == "mnist").is_present:
+        pytest.skip("needs MNIST under GENRAY_DATA")
+    images = datasets.load("mnist").test.images[:2_000] / 255
+    by = [
+        np.array([ms_ssim_by_scipy(*pair, mirrored=m) for pair in zip(images[:1_000], images[1_000:], strict=True)])
+        for m in (True, False)
+    ]
+    found = similarity(*torch.tensor(images).chunk(2)).numpy()
+    assert found == pytest.approx(by[0], rel=1e-4, abs=1e-6)
+    assert [f"{values.mean():.3f}" for values in (found, by[1])] == ["0.201", "0.131"]
+    assert f"{np.abs(found - by[1]).max():.2f}" == "0.47"
 
 
 @pytest.mark.parametrize("side", [8, 21, 22, 28, 43, 44, 98, 99, 175, 176])
