@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     asked = parser.parse_args()
     if not torch.cuda.is_available():
-        parser.exit(1, "gpu_steps needs a CUDA device, and there is none\n")
+        parser.exit(0, "gpu_steps is passed over: it needs a CUDA device, and there is none\n")
     data = load("mnist")
     torch.zeros(1, device="cuda")
     print(header("Training steps on a GPU: replayed graphs", ["torch"]), flush=True)

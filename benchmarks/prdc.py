@@ -1,8 +1,8 @@
 """Precision, recall, density and coverage of as many features of either kind: genray's blocks of distances, against the
 package of the metrics' authors, in turns in one process. Values that differ end the run.
 
-Features are Gaussian, of the extractor's 32 dimensions. Both compute all three matrices of distances; genray keeps the
-radii of real images for the next evaluation, which is measured too.
+Features are Gaussian, of the extractor's 32 dimensions or as many as asked for. Both compute all three matrices of
+distances; genray keeps the radii of real images for the next evaluation, which is measured too.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from genray.metrics.network import NUM_FEATURES
 Values = dict[str, float]
 
 
-def seen(n: int, shift: float, seed: int) -> FeatureSet:
-    features = np.random.default_rng(seed).normal(shift, 1, (n, NUM_FEATURES)).astype(np.float32)
+def seen(n: int, shift: float, seed: int, num_features: int) -> FeatureSet:
+    features = np.random.default_rng(seed).normal(shift, 1, (n, num_features)).astype(np.float32)
     return FeatureSet(features, np.ones((n, 1), np.float32))
 
 
@@ -50,17 +50,18 @@ def timed(compute: Callable[[FeatureSet, FeatureSet], Values], *sets: FeatureSet
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--features", type=int, default=NUM_FEATURES, help="dimensions; those of Inception are 2,048")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     for compute in (ours, theirs):  # libraries load, threads start
-        compute(seen(500, 0.0, 0), seen(500, 0.2, 1))
+        compute(seen(500, 0.0, 0, asked.features), seen(500, 0.2, 1, asked.features))
     sides = {"genray": ours, "genray, where the real radii are known": ours, "prdc": theirs}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     load = os.getloadavg()[0]
     for repeat in range(asked.repeats):
-        sets = seen(asked.images, 0.0, 2 * repeat), seen(asked.images, 0.2, 2 * repeat + 1)
+        sets = [seen(asked.images, shift, 2 * repeat + i, asked.features) for i, shift in enumerate((0.0, 0.2))]
         found = {}
         for name, compute in sides.items():
             wall, processors, found[name] = timed(compute, *sets)
@@ -68,7 +69,7 @@ def main() -> None:
         assert all(abs(found["genray"][key] - value) < 1e-12 for key, value in found["prdc"].items()), found
     print(header("Precision, recall, density and coverage", ["torch", "numpy", "scikit-learn", "prdc"]))
     print(
-        f"{asked.images:,} x {asked.images:,} features of {NUM_FEATURES} dimensions, k = {prdc.NEIGHBOURS}, "
+        f"{asked.images:,} x {asked.images:,} features of {asked.features:,} dimensions, k = {prdc.NEIGHBOURS}, "
         f"{asked.threads} threads, {asked.repeats} pairs of sets, equal values of both. Seconds; the machine's load "
         f"was {load:.1f} before.\n"
     )

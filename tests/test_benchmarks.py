@@ -1,5 +1,8 @@
 """What runs the benchmarks, on a folder of stand-ins; and that what genray is timed against computes the same."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +20,9 @@ from genray.train.trainer import make_trainer
 
 GOOD = 'def main() -> None:\n    print("# Speed\\n\\n| 3 |")\n\nmain()\n'
 BAD = 'def main() -> None:\n    print("| half")\n    raise SystemExit(3)\n\nmain()\n'
+
+
+ELSEWHERE = 'import sys\n\ndef main() -> None:\n    print("needs what is not here", file=sys.stderr)\n\nmain()\n'
 
 
 @pytest.fixture
@@ -44,6 +50,39 @@ def test_all_run_and_one_that_fails_leaves_no_report(folder: Path, capfd: pytest
 def test_those_named_run_alone(folder: Path) -> None:
     assert bench.main(["other"], folder) == 0
     assert [name.partition("_")[0] for name in reports(folder)] == ["other"]
+
+
+def test_one_that_needs_what_is_not_here_is_passed_over(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "elsewhere.py").write_text(ELSEWHERE)
+    assert bench.main(["elsewhere", "fast"], folder) == 0
+    assert [name.partition("_")[0] for name in reports(folder)] == ["fast"]
+    assert "needs what is not here" in capfd.readouterr().err
+
+
+def test_what_takes_hours_runs_only_when_named(folder: Path) -> None:
+    (folder / "bad.py").unlink()
+    (folder / "long_run.py").write_text(GOOD)
+    assert bench.main([], folder) == 0
+    assert sorted(name.partition("_")[0] for name in reports(folder)) == ["fast", "other"]
+    assert bench.main(["long_run"], folder) == 0
+    assert len(reports(folder)) == 3
+    assert set(bench.names(bench.FOLDER)) >= bench.WHEN_NAMED
+
+
+def test_steps_on_a_gpu_are_passed_over_without_one(tmp_path: Path) -> None:
+    """The real script, where no device is visible: a line, no report, no failure."""
+    command = [sys.executable, "-m", "benchmarks.gpu_steps"]
+    hidden = os.environ | {"CUDA_VISIBLE_DEVICES": "", "GENRAY_DATA": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=bench.FOLDER.parent, env=hidden)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "gpu_steps is passed over: it needs a CUDA device, and there is none\n"
+
+
+def test_prdc_is_measured_on_as_many_features_as_asked_for() -> None:
+    options = ["--images", "600", "--repeats", "1", "--features", "40"]
+    command = [sys.executable, "-m", "benchmarks.prdc", *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=bench.FOLDER.parent, check=True)
+    assert "600 x 600 features of 40 dimensions" in done.stdout
 
 
 def test_a_name_that_is_none_is_refused_before_any_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

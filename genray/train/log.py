@@ -42,11 +42,11 @@ class RunLog:
         """TensorBoard's horizontal axis is the epoch, which compares runs of different batch sizes."""
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
-        scalars = {key: value for key, value in row.items() if "/" in key}
-        for key, value in scalars.items():
-            self._events.scalar(key, value, int(row["epoch"]))
+        for key, value in row.items():
+            if "/" in key:
+                self._events.scalar(key, value, int(row["epoch"]))
         if row["epoch"] == 0:
-            self._hparams(scalars)
+            self._hparams()
         self._events.flush()
 
     def pictures(self, drawn: Mapping[str, Picture], epoch: int) -> None:
@@ -62,12 +62,13 @@ class RunLog:
             self._events.summary(summary, epoch)
         self._events.flush()
 
-    def _hparams(self, scalars: Row) -> None:
-        """The experiment beside its scores. TensorBoard takes them from the scalars of the same names, whose last
-        values it shows, so that a run that was stopped has its row too."""
+    def _hparams(self) -> None:
+        """The experiment, beside which TensorBoard shows the scalars' last values, so that a run that was stopped has
+        its row too. Columns it makes of all runs that it finds. Of messages that name them, as the first
+        of tensorboardX, it takes one run's alone: other models of a sweep would lack theirs."""
         values = {
             key: value if isinstance(value, bool | int | float | str) else str(value)
             for key, value in flatten(self._run.experiment.plain()).items()
         }
-        for summary in hparams(values, scalars)[:2]:  # the third says that the session has ended
-            self._events.summary(summary)
+        _, start, _ = hparams(values, {})
+        self._events.summary(start)

@@ -1,4 +1,4 @@
-"""Controls against closed forms, and every default metric against controls of which one knows the place."""
+"""Controls against closed forms, and metrics, every default one among them, against controls of known places."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from genray.controls import gaussian_mixture, memorizer, pca, rows
 from genray.data.spec import Dataset, DataSpec, Split
 from genray.errors import UserError
 from genray.images import to_float, to_uint8
-from genray.metrics.evaluate import make_judge, training_features
+from genray.metrics.evaluate import Judge, make_judge, training_features
 from genray.metrics.features import extractor_for
 from genray.metrics.floor import floor
 from genray.nn.noise import Noise
@@ -34,10 +34,21 @@ Judged = tuple[list[dict[str, Any]], dict[str, Any]]
 @pytest.fixture(scope="module")
 def judged(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """Control rows of the digits by all default metrics, and the floor."""
-    extractor, names = extractor_for(digits.training_data), EXPERIMENT.metrics
-    seen = training_features(extractor, digits.train, names)
-    judge = make_judge(extractor, digits.test, names, train=seen, tuning=digits.validation)
+    judge = judge_by(digits, EXPERIMENT.metrics)
     return rows.score(judge, digits, EXPERIMENT, tmp_path_factory.mktemp("controls")), floor(judge, digits.train)
+
+
+@pytest.fixture(scope="module")
+def judged_by_others(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    """The same by metrics that are there by name, without a floor."""
+    judge = judge_by(digits, ("swd", "modes", "parzen"))
+    return rows.score(judge, digits, EXPERIMENT, tmp_path_factory.mktemp("others")), {}
+
+
+def judge_by(digits: Dataset, names: tuple[str, ...]) -> Judge:
+    extractor = extractor_for(digits.training_data)
+    seen = training_features(extractor, digits.train, names)
+    return make_judge(extractor, digits.test, names, train=seen, tuning=digits.validation)
 
 
 def of(judged: Judged, name: str) -> dict[str, Any]:
@@ -111,10 +122,32 @@ def test_ranked_scores() -> None:
 @pytest.mark.parametrize("name", RANKED)
 def test_every_default_score_puts_the_controls_in_order(judged: Judged, name: str) -> None:
     """Replayed images, a mixture, its single Gaussian, nothing learned: each before the next in every seed."""
+    ordered = costs(judged, name)
+    assert list(ordered) == ["memorizer", "gaussian_mixture", "pca", "untrained"]
+    for better, worse in pairwise(ordered.values()):
+        assert max(better) < min(worse)
+
+
+def costs(judged: Judged, name: str) -> dict[str, list[float]]:
+    """A score's values of each control, less being better."""
     sign = -1 if metrics.scores()[name].better == "higher" else 1
-    ordered = [of(judged, control)["metrics"][name]["values"] for control in rows.ABOUT]
-    for better, worse in pairwise(ordered):
-        assert max(sign * value for value in better) < min(sign * value for value in worse)
+    return {control: [sign * v for v in of(judged, control)["metrics"][name]["values"]] for control in rows.ABOUT}
+
+
+@pytest.mark.parametrize("name", ["swd", "parzen"])
+def test_so_do_others_that_look_at_pixels(judged_by_others: Judged, name: str) -> None:
+    """Parzen windows too: they prefer replayed images to any density."""
+    for better, worse in pairwise(costs(judged_by_others, name).values()):
+        assert max(better) < min(worse)
+
+
+def test_modes_are_covered_by_all_that_are_fitted(judged_by_others: Judged) -> None:
+    """Replayed images and a mixture both have the classes' shares; a single Gaussian has them less."""
+    covered = {control: -np.array(values) for control, values in costs(judged_by_others, "modes").items()}
+    assert covered["untrained"].mean() < 10
+    assert all((covered[control] == 10).all() for control in ("memorizer", "gaussian_mixture", "pca"))
+    off = costs(judged_by_others, "modes_kl")
+    assert np.mean(off["memorizer"] + off["gaussian_mixture"]) < np.mean(off["pca"]) < min(off["untrained"]) / 5
 
 
 def test_what_no_likelihood_was_trained_for_is_the_worst_of_it(judged: Judged) -> None:

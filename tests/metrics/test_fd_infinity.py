@@ -69,3 +69,24 @@ def test_the_seed_decides_the_subsets() -> None:
     assert compute(context(x, y, seed=1)) == compute(context(x, y, seed=1))
     assert compute(context(x, y, seed=1)) != compute(context(x, y, seed=2))
     assert fd_infinity.SCORES.keys() == compute(context(x, y)).keys()
+
+
+@pytest.mark.parametrize(("real_count", "fake_count"), [(150, 150), (120, 400)])
+def test_the_whole_value_on_the_same_subsets(real_count: int, fake_count: int) -> None:
+    """Fréchet distances by SciPy's matrix root and NumPy's covariance, the line by NumPy's least squares."""
+    random = np.random.default_rng(2)
+    real = random.normal(size=(real_count, D)).astype(np.float32)
+    mixing = np.eye(D) + 0.2 * random.normal(size=(D, D))
+    fake = (random.normal(size=(fake_count, D)) @ mixing + 0.5).astype(np.float32)
+    smallest, largest = max(D + 1, min(real_count, fake_count) // 10), min(real_count, fake_count)
+    subsets = np.random.default_rng(3)
+    inverse, distances = [], []
+    for i in range(15):
+        size = round(smallest + (largest - smallest) * i / 14)
+        for _ in range(2):
+            x, y = (s[subsets.choice(len(s), size, replace=False)].astype(float) for s in (real, fake))
+            distances.append(closed_form(x.mean(0), np.cov(x.T), y.mean(0), np.cov(y.T)))
+            inverse.append(1 / size)
+    found = compute(context(real, fake, seed=3))["fd_infinity"]
+    assert found == pytest.approx(np.polyfit(inverse, distances, 1)[1], rel=1e-4)
+    assert found < 0.95 * distances[-1]  # the line is not flat

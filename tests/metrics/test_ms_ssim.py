@@ -1,10 +1,13 @@
-"""MS-SSIM against torchmetrics' class, and against a plain loop where images are too small for it."""
+"""MS-SSIM against torchmetrics' class, and against loops in NumPy and SciPy that share nothing with it."""
 
 import numpy as np
 import pytest
+import scipy.ndimage
+import scipy.signal
 import torch
 from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure
 
+from genray.data import datasets
 from genray.data.spec import Split
 from genray.errors import UserError
 from genray.metrics.ms_ssim import MAX_PAIRS, SMALLEST, WEIGHTS, compute, scales, similarity
@@ -61,6 +64,69 @@ def test_small_images_have_one_scale_and_a_smaller_window(side: int, window: int
     found = similarity(first, second)
     for x, y, value in zip(first[:, 0].double().numpy(), second[:, 0].double().numpy(), found, strict=True):
         assert float(value) == pytest.approx(ssim_by_loops(x, y, window, 1.5 * window / 11), abs=1e-4)
+
+
+def ms_ssim_by_scipy(x: np.ndarray, y: np.ndarray, *, mirrored: bool) -> float:
+    """Of two images (C, H, W). Wang et al. 2003, eq. 7: contrast and structure of each scale over windows that lie
+    inside, and at the coarsest the whole SSIM, there at every pixel of a `mirrored` image or over windows inside."""
+    count = {28: 2, 64: 3, 176: 5}[x.shape[1]]
+    weights = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])[:count]
+    along = scipy.signal.windows.gaussian(11, 1.5)
+    kernel = np.outer(along, along) / along.sum() ** 2
+
+    def inside(image: np.ndarray) -> np.ndarray:
+        return scipy.signal.correlate(image, kernel, mode="valid", method="direct")
+
+    def everywhere(image: np.ndarray) -> np.ndarray:
+        return scipy.ndimage.correlate(image, kernel, mode="mirror")
+
+    found = 1.0
+    for scale, weight in enumerate(weights / weights.sum()):
+        is_last, terms = scale == count - 1, []
+        smooth = everywhere if is_last and mirrored else inside
+        for a, b in zip(x, y, strict=True):
+            mu_a, mu_b = smooth(a), smooth(b)
+            var_a, var_b = smooth(a * a) - mu_a**2, smooth(b * b) - mu_b**2
+            term = (2 * (smooth(a * b) - mu_a * mu_b) + 0.03**2) / (var_a + var_b + 0.03**2)
+            luminance = (2 * mu_a * mu_b + 0.01**2) / (mu_a**2 + mu_b**2 + 0.01**2)
+            terms.append((term * luminance if is_last else term).mean())
+        found *= max(np.mean(terms), 0) ** weight
+        x, y = (half(image) for image in (x, y))
+    return float(found)
+
+
+def half(image: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2 pixels; a last row or column of odd ones is left out."""
+    image = image[:, : image.shape[1] // 2 * 2, : image.shape[2] // 2 * 2]
+    return (image[:, ::2, ::2] + image[:, 1::2, ::2] + image[:, ::2, 1::2] + image[:, 1::2, 1::2]) / 4
+
+
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (28, 3), (64, 1), (176, 1)])
+def test_several_scales_by_scipy(side: int, channels: int) -> None:
+    """And not by windows that lie inside at the coarsest scale too, as Wang et al. have them."""
+    first, second = pairs(3, side, channels)
+    found = similarity(first, second).numpy()
+    images = [(x.double().numpy(), y.double().numpy()) for x, y in zip(first, second, strict=True)]
+    expected, of_wang = ([ms_ssim_by_scipy(x, y, mirrored=m) for x, y in images] for m in (True, False))
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert found != pytest.approx(of_wang, rel=1e-4)
+    assert found == pytest.approx(of_wang, abs=0.03)
+
+
+@pytest.mark.mnist
+def test_figures_of_the_two_conventions_on_mnist() -> None:
+    """Which docs/metrics.md and the metric quote."""
+    if not next(d for d in datasets.describe() if d.name == "mnist").is_present:
+        pytest.skip("needs MNIST under GENRAY_DATA")
+    images = datasets.load("mnist").test.images[:2_000] / 255
+    by = [
+        np.array([ms_ssim_by_scipy(*pair, mirrored=m) for pair in zip(images[:1_000], images[1_000:], strict=True)])
+        for m in (True, False)
+    ]
+    found = similarity(*torch.tensor(images).chunk(2)).numpy()
+    assert found == pytest.approx(by[0], rel=1e-4, abs=1e-6)
+    assert [f"{values.mean():.3f}" for values in (found, by[1])] == ["0.201", "0.131"]
+    assert f"{np.abs(found - by[1]).max():.2f}" == "0.47"
 
 
 @pytest.mark.parametrize("side", [8, 21, 22, 28, 43, 44, 98, 99, 175, 176])

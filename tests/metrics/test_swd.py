@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.stats
 import torch
 
@@ -103,3 +104,37 @@ def test_the_mean_of_levels_is_the_score_and_finest_comes_first() -> None:
     checked = np.where(np.indices((32, 32)).sum(0) % 2, smooth // 2, smooth)  # differs in the finest detail alone
     finest, coarse = level_distances(*(torch.tensor(x).float() / 127.5 - 1 for x in (smooth, checked)), seed=3)
     assert finest > 3 * coarse
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 32), (3, 40)])
+def test_two_levels_by_hand(channels: int, side: int) -> None:
+    """From images to the score: the pyramid by SciPy's filters, patches by indices, distances by SciPy's."""
+    shape = (channels, side, side)
+    real, fake = images(12, shape), images(12, shape, seed=1, top=140)
+    binomial = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1])[None, None] / 256
+
+    def pyramid(batch: np.ndarray) -> list[np.ndarray]:
+        fine = batch / 127.5 - 1
+        coarse = scipy.ndimage.convolve(fine, binomial, mode="mirror")[:, :, ::2, ::2]
+        spread = np.zeros_like(fine)
+        spread[:, :, ::2, ::2] = coarse
+        return [fine - scipy.ndimage.convolve(spread, 4 * binomial, mode="mirror"), coarse]
+
+    random, expected = np.random.default_rng(5), []
+    for levels in zip(pyramid(real), pyramid(fake), strict=True):
+        num_places = (levels[0].shape[2] - 6) ** 2
+        chosen = random.random((12, num_places)).argsort(1)[:, :128]
+        along = random.normal(size=(channels * 49, swd.PROJECTIONS))
+        along /= np.sqrt((along**2).sum(0))
+        sets = []
+        for level in levels:
+            corners = [(i, *divmod(place, level.shape[3] - 6)) for i in range(12) for place in chosen[i]]
+            cut = np.array([level[i, :, row : row + 7, column : column + 7] for i, row, column in corners])
+            centred = (cut - cut.mean((0, 2, 3), keepdims=True)) / cut.std((0, 2, 3), keepdims=True)
+            sets.append(centred.reshape(len(cut), -1) @ along)
+        pairs = zip(sets[0].T, sets[1].T, strict=True)
+        expected.append(np.mean([scipy.stats.wasserstein_distance(a, b) for a, b in pairs]))
+    assert len({round(value, 3) for value in expected}) == 2  # that which is which matters
+    given = (torch.tensor(x, dtype=torch.float64) / 127.5 - 1 for x in (real, fake))
+    assert level_distances(*given, seed=5) == pytest.approx(expected, rel=1e-10)
+    assert of(real, fake, seed=5) == pytest.approx(1_000 * np.mean(expected), rel=1e-4)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import scipy.ndimage
 import torch
@@ -29,3 +30,17 @@ def test_a_flat_image_holds_nothing_but_its_coarsest_level() -> None:
     assert middle.abs().max() < 1e-15
     torch.testing.assert_close(coarse, torch.full((1, 1, 9, 9), 0.7, dtype=torch.float64))
     torch.testing.assert_close(up(coarse, (17, 17)), torch.full((1, 1, 17, 17), 0.7, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 7), (15, 16)])
+def test_up_is_scipys_convolution_with_zeros_between(size: tuple[int, int]) -> None:
+    """Each value spreads by the binomial filter of 5 x 5, four times as high, as one pixel of four has one."""
+    height, width = size
+    x = np.random.default_rng(0).normal(size=((height + 1) // 2, (width + 1) // 2))
+    spread = np.zeros(size)
+    spread[::2, ::2] = x
+    kernel = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 64
+    expected = scipy.ndimage.convolve(spread, kernel, mode="mirror")
+    found = up(torch.tensor(x)[None, None].expand(2, 3, -1, -1), size)
+    assert found.shape == (2, 3, *size)
+    torch.testing.assert_close(found[1, 2], torch.tensor(expected), rtol=0, atol=1e-12)

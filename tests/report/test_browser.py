@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,7 @@ import pytest
 
 from genray import metrics
 from genray.report import compare, comparison, words
+from tests.report import pdf
 from tests.report.fabricate import CONTROLS, write_controls, write_run
 
 if TYPE_CHECKING:
@@ -332,6 +336,34 @@ def test_a_table_of_many_scores_fits_on_paper(browser: Chrome, tmp_path: Path) -
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert heads == 1 + 15 + 2
     assert table <= sheet
+
+
+def test_all_of_the_page_is_in_its_pdf(page: Path, browser: Chrome) -> None:
+    """Printed by Chromium: sheets of A4 with every word of the tables, the headings and the notes."""
+    show(browser, page, width=1400)
+    draw(browser)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})  # without what paper does not show
+    kinds = ".scores td, .scores tbody th, h1, h2, h3, h4, .notes li, .caption"
+    texts = "return [...document.querySelectorAll(arguments[0])].map(e => e.checkVisibility() ? e.innerText : '')"
+    words = words_in("\n".join(browser.execute_script(texts, kinds)))
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert len(words) > 200
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
+    content = base64.b64decode(printed["data"])
+    sheets = pdf.pages(content)
+    assert len(sheets) > 3
+    assert content.count(b"/Type /Page\n") == len(sheets)
+    for width, height in re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", content):
+        assert (float(width), float(height)) == pytest.approx((595.3, 841.9), abs=1)  # points of 1/72 inch
+    found = [words_in(sheet) for sheet in sheets]
+    assert all(found)  # none is blank
+    assert all(sum(model in sheet for sheet in found) > 1 for model in ("vae", "gan", "vae_gan", "aae"))
+    assert words <= set().union(*found), words - set().union(*found)
+
+
+def words_in(text: str) -> set[str]:
+    """And numbers; letters that are printed as one are taken apart."""
+    return set(re.findall(r"\w+(?:\.\w+)*", unicodedata.normalize("NFKC", text)))
 
 
 def test_pictures_that_hold_text_are_as_wide_as_a_phone(page: Path, browser: Chrome) -> None:
