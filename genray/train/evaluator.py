@@ -80,4 +80,4 @@ class Evaluator:
         if SAMPLES in failed:
             self._log.row(row)
             raise Fault(failed[SAMPLES])
-        say_left_out(left_out(experiment, {*scores, *failed}, judge.split, (sampler.name,)))
+        say_left_out(left_out(experiment, {*scores, *failed}, self._data.validation, (sampler.name,)))
