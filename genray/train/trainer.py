@@ -144,6 +144,7 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         return {
+            "experiment": self.experiment.origin(),
             "epoch": self.epoch,
             "step": self.step,
             "train_seconds": self.train_seconds,
@@ -188,6 +189,13 @@ def make_trainer(experiment: Experiment, data: TrainingData, distributed: Distri
 def resumed(experiment: Experiment, data: TrainingData, run: Run, distributed: Distributed) -> Trainer:
     """Where the run's last checkpoint is; at its first step where there is none."""
     trainer = make_trainer(experiment, data, distributed)
-    if (state := checkpoint.latest(run.checkpoint_path, distributed.device)) is not None:
+    state = checkpoint.latest(
+        run.checkpoint_path,
+        distributed.device,
+        experiment=experiment,
+        like={key: value for key, value in trainer.state().items() if key != "experiment"},  # the first had none
+        alone=distributed.rank == 0,
+    )
+    if state is not None:
         trainer.restore(state)
     return trainer
