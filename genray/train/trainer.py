@@ -43,6 +43,9 @@ class Trainer:
         self._steps = Steps(self.phases, self.model, batches, experiment, distributed)
         self.epoch, self.step, self.train_seconds, self.row = 0, 0, 0.0, Row()
         self.best: float | None = None  # of the leading score, at the checkpoints so far
+        self.logged: dict[int, int] | None = (
+            None  # by epoch the checksums of rows; None: the first checkpoints told none
+        )
         self.meter = Meter(experiment, batches.steps_per_epoch)
         self._time: Callable[[], float] = time.perf_counter
         self._started: float | None = None  # this epoch, on a clock that stands still while pictures are drawn
@@ -151,6 +154,7 @@ class Trainer:
             "meter": self.meter.state(),
             "row": self.row,
             "best": self.best,
+            "logged": self.logged,
             "model": self.model.state_dict(),
             "ema": self.ema.evaluated().state_dict(),
             "optimizers": {runner.phase.name: runner.optimizer.state_dict() for runner in self.phases},
@@ -158,7 +162,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.epoch, self.train_seconds, self.row = state["epoch"], state["train_seconds"], state["row"]
-        self.step, self.best = state["step"], state["best"]
+        self.step, self.best, self.logged = state["step"], state["best"], state.get("logged")
         self.meter.restore(state["meter"])
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
@@ -193,7 +197,7 @@ def resumed(experiment: Experiment, data: TrainingData, run: Run, distributed: D
         run.checkpoint_path,
         distributed.device,
         experiment=experiment,
-        like={key: value for key, value in trainer.state().items() if key != "experiment"},  # the first had none
+        like={key: value for key, value in trainer.state().items() if key not in ("experiment", "logged")},
         alone=distributed.rank == 0,
     )
     if state is not None:
