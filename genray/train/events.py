@@ -65,7 +65,8 @@ def mend(folder: Path) -> None:
 def _whole_records(content: bytes) -> tuple[bytes, bool]:
     """The records whose checksums are right, and whether all that is missing is the rest of the last one, as after a
     kill. A record is its length (8 bytes), the checksum of that (4), its data, and the checksum of that (4)."""
-    whole, start, is_cut = [], 0, True
+    whole: list[bytes] = []
+    start, is_cut = 0, True
     while start + 12 <= len(content):
         header = content[start : start + 8]
         (length,) = struct.unpack("<Q", header)
