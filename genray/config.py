@@ -206,6 +206,12 @@ class Experiment(Strict):
     def _one_or_list(self, sampled_from: tuple[str, ...]) -> str | list[str]:
         return sampled_from[0] if len(sampled_from) == 1 else list(sampled_from)
 
+    def origin(self) -> dict[str, Any]:
+        """What trained weights are a function of, but for how far they are trained, by dotted keys: a checkpoint says
+        it, and is taken by an experiment of the same."""
+        parts = {"dataset", "image_size", "seed", "batch_size", "optimizer", "model", "ema_decay", "precision"}
+        return flatten(self.model_dump(mode="json", include=parts))
+
     def differences(self, other: Experiment) -> list[str]:
         """Dotted keys in which the two differ, but for `resources`: a run may go on where there are others."""
         mine, theirs = (flatten(e.model_dump(mode="json", exclude={"resources"})) for e in (self, other))

@@ -79,6 +79,14 @@ def drop_half_written(folder: Path) -> None:
         path.unlink()
 
 
+def set_aside(path: Path) -> Path:
+    """A damaged or foreign file gives its name free, and is kept under another, which readers of events pass over."""
+    aside = path.with_name(f"{path.name.replace('tfevents', 'events')}.damaged")
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, aside)
+    return aside
+
+
 def require_writable(folder: Path, what: str) -> None:
     """Refuses a folder in which nothing can be written, or that cannot be made; leaves no trace."""
     try:

@@ -12,6 +12,7 @@ from genray.config import Experiment
 from genray.data.batches import check_batch_size
 from genray.data.spec import Split, TrainingData
 from genray.errors import UserError, nearest
+from genray.metrics import evaluate
 from genray.metrics.base import Context, FeatureSet, some_of
 from genray.metrics.network import NUM_FEATURES, NUM_ROTATIONS
 from genray.models.base import GenerativeModel, build
@@ -35,8 +36,10 @@ def check_sweep(sweep: Sweep, data: TrainingData) -> None:
 
 
 def check_experiment(experiment: Experiment, data: TrainingData) -> None:
-    """The batch size, that the model can be built for such images and sampled so, and the names of its phases."""
+    """The batch size, the number of samples, that the model can be built for such images and sampled so, and the names
+    of its phases."""
     check_batch_size(experiment.batch_size, len(data.train))
+    evaluate.count_samples(experiment.metrics, data.validation, experiment.num_samples)
     model = build(experiment.model, data.spec, experiment.seed)
     samplers_of(experiment.sampled_from, model, experiment.model.name)
     known = [phase.name for phase in model.phases()]

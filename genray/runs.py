@@ -135,7 +135,9 @@ def load(path: Path | str, *, best: bool = False, device: str = "cpu") -> Genera
     run = open_run(path)
     if best and not run.best_checkpoint_path.exists():
         raise UserError(f"{path} holds no best checkpoint: none was scored on the validation split; leave out --best")
-    state, spec = checkpoint.read(run.best_checkpoint_path if best else run.checkpoint_path, device)
+    file = run.best_checkpoint_path if best else run.checkpoint_path
+    state, spec = checkpoint.read(file, device, experiment=run.experiment)
     model = build(run.experiment.model, spec, seed=0).to(device)
+    checkpoint.require_like(file, state, {"ema": model.state_dict()})
     model.load_state_dict(state["ema"])
     return model.eval().requires_grad_(False)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genray import files
 from genray.config import Experiment
 from genray.errors import UserError
-from genray.runs import Row, Run, create_run, open_run
+from genray.runs import Row, Run, create_run, load, open_run
 
 if TYPE_CHECKING:
     import torch
+
+    from genray.data.spec import TrainingData
+    from genray.metrics.evaluate import Judge
 
 Tell = Callable[[str], object]  # hears what is being done
 
@@ -34,23 +39,33 @@ def train(
     preflight.check_experiment(experiment, data)
     extractors.find(experiment.extractor, data)
     device = _device(experiment)
-    run = create_run(out, experiment, resume=resume)
-    tell("looking for the feature network of the metrics, which is trained once a dataset")
-    extractor, names = extractors.make(experiment.extractor, data), experiment.metrics
-    seen = training_features(extractor, data.train, names)
-    judge = make_judge(extractor, data.validation, names, experiment.num_samples, train=seen, tuning=data.train)
-    tell(f"training {experiment.model.name} on {len(data.train)} images, {experiment.limit.text}, on {device}")
-    if experiment.workers > 1:
-        from genray.cluster import group
+    with ExitStack() as held:
+        if experiment.workers > 1:
+            from genray.cluster import group
 
-        group.train(run, data, judge, lambda row: report(row) is not False)
-    else:
-        from genray.train.distributed import Distributed
-        from genray.train.loop import train as train_here
-
-        here = Distributed.single(device)
-        train_here(experiment, data, run, judge=judge, report=lambda row: report(row) is not False, distributed=here)
+            held.enter_context(group.room(experiment, data))
+        run = Run(create_run(out, experiment, resume=resume).path, experiment)  # with resources that are there now
+        held.enter_context(files.locked(run.path, "run"))
+        tell("looking for the feature network of the metrics, which is trained once a dataset")
+        extractor, names = extractors.make(experiment.extractor, data), experiment.metrics
+        seen = training_features(extractor, data.train, names)
+        judge = make_judge(extractor, data.validation, names, experiment.num_samples, train=seen, tuning=data.train)
+        tell(f"training {experiment.model.name} on {len(data.train)} images, {experiment.limit.text}, on {device}")
+        if experiment.workers > 1:
+            group.train(run, data, judge, lambda row: report(row) is not False)
+        else:
+            _train_here(run, data, judge, lambda row: report(row) is not False, device)
     return run
+
+
+def _train_here(
+    run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bool], device: torch.device
+) -> None:
+    from genray.train.distributed import Distributed
+    from genray.train.loop import train as train_here
+
+    here = Distributed.single(device)
+    train_here(run.experiment, data, run, judge=judge, report=report, distributed=here)
 
 
 def evaluate(
@@ -58,17 +73,24 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores a run on the test split, with the floor beside it, and writes its result.json. `sampled_from` names other
     samplers than its experiment does, `extractor` another extractor."""
-    from genray import extractors
-    from genray.data import datasets
-    from genray.metrics.evaluate import evaluate_run, make_judge, training_features
-    from genray.metrics.floor import floor
-
     run = open_run(path)
     experiment = run.experiment
     if not run.checkpoint_path.exists():
         raise UserError(f"{run.path} has no checkpoint yet: it is not trained; go on with `genray train` and --resume")
     if sampled_from:
         sampled_from = Experiment.parse(experiment.plain() | {"sampled_from": list(sampled_from)}).sampled_from
+    load(path)  # refused before anything is computed or written
+    with files.locked(run.path, "run"):
+        return _scored(run, sampled_from, extractor, tell)
+
+
+def _scored(run: Run, sampled_from: Sequence[str], extractor: str, tell: Tell) -> dict[str, Any]:
+    from genray import extractors
+    from genray.data import datasets
+    from genray.metrics.evaluate import evaluate_run, make_judge, training_features
+    from genray.metrics.floor import floor
+
+    experiment = run.experiment
     data = datasets.load(experiment.dataset, image_size=experiment.image_size)
     tell("looking for the feature network of the metrics, which is trained once a dataset")
     made, names = extractors.make(extractor or experiment.extractor, data.training_data), experiment.metrics

@@ -60,6 +60,7 @@ def write_space(text: str = "", **changes: object) -> None:
         ("train vae --set optimizer.learning_rate=.inf", ["optimizer.learning_rate", "finite"]),
         ("train vae --set metrics=[frechte]", ["'frechte' is not a metric", "did you mean 'frechet'?"]),
         ("train vae --set batch_size=5000", ["batch_size must be <=", "batch_size=5000, n=1168", "lower batch_size"]),
+        ("train vae --set num_samples=1", ["needs at least 2 samples, got 1", "raise num_samples"]),
         ("train vae --set batch_size=7 --set workers=2", ["multiple of workers", "batch_size=7, workers=2"]),
         ("train vae --set resources.gpu=1", ["resources.gpu", "got 1"]),
         ("train vae --set optimizer.phases.eblo.learning_rate=1", ["'eblo'", "did you mean 'elbo'?"]),

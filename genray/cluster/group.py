@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from genray import extractors
 from genray.cluster import environment
+from genray.config import Experiment
 from genray.data.spec import TrainingData
 from genray.errors import Fault, UserError
 from genray.metrics.evaluate import Judge
 from genray.runs import Row, Run
 
 
-def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bool]) -> None:
-    """Trains in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. Raises Fault."""
+@contextmanager
+def room(experiment: Experiment, data: TrainingData) -> Iterator[None]:
+    """Ray while a group of workers trains. Raises UserError where it has no room for them."""
     environment.prepare(None)
+    from genray.cluster import resources
+
+    data_bytes = 2 * (data.train.images.nbytes + data.validation.images.nbytes)
+    data_bytes += extractors.stored_bytes(experiment.extractor, len(data.train) + len(data.validation))
+    with resources.connected(None, data_bytes=data_bytes, verbose=False):
+        resources.count_lanes(experiment, 1)
+        yield
+
+
+def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bool]) -> None:
+    """Trains in a group of worker processes that have `room`: gloo between them on CPUs, NCCL on GPUs. Raises Fault."""
     import ray
 
     from genray.cluster import resources
@@ -25,27 +39,23 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
     from genray.cluster.work import Shared, Task
 
     carry(judge.extractor)
-    data_bytes = 2 * (data.train.images.nbytes + data.validation.images.nbytes)
-    data_bytes += extractors.stored_bytes(run.experiment.extractor, len(data.train) + len(data.validation))
-    with resources.connected(None, data_bytes=data_bytes, verbose=False):
-        resources.count_lanes(run.experiment, 1)
-        gpu = resources.gpu_of(run.experiment.resources, run.experiment.workers)
-        placed = run.experiment.resources.model_copy(update={"gpu": gpu})
-        experiment = run.experiment.model_copy(update={"resources": placed})
-        storage = run.path.absolute() / ".ray"
-        shared = ray.put(Shared(SameFolder(run.path.absolute().parent), data, judge))
-        lane = GroupLane(shared, None, experiment, storage)
-        try:
-            lane.start([Task(run.path.name, experiment, finalist=False)])
-            while (event := lane.next()).kind == "row":
-                if not report(event.row):
-                    break
-        finally:
-            lane.close()
-            shutil.rmtree(storage, ignore_errors=True)
-        if event.kind == "failed":
-            raise Fault(event.reason)
-        if event.kind == "disk":
-            raise UserError(f"{event.reason}; the same command with --resume goes on from the checkpoint")
-        if event.kind in ("died", "machine", "storage"):
-            raise Fault(f"a worker died: {event.reason}; the same command with --resume goes on from the checkpoint")
+    gpu = resources.gpu_of(run.experiment.resources, run.experiment.workers)
+    placed = run.experiment.resources.model_copy(update={"gpu": gpu})
+    experiment = run.experiment.model_copy(update={"resources": placed})
+    storage = run.path.absolute() / ".ray"
+    shared = ray.put(Shared(SameFolder(run.path.absolute().parent), data, judge))
+    lane = GroupLane(shared, None, experiment, storage)
+    try:
+        lane.start([Task(run.path.name, experiment, finalist=False)])
+        while (event := lane.next()).kind == "row":
+            if not report(event.row):
+                break
+    finally:
+        lane.close()
+        shutil.rmtree(storage, ignore_errors=True)
+    if event.kind == "failed":
+        raise Fault(event.reason)
+    if event.kind == "disk":
+        raise UserError(f"{event.reason}; the same command with --resume goes on from the checkpoint")
+    if event.kind in ("died", "machine", "storage"):
+        raise Fault(f"a worker died: {event.reason}; the same command with --resume goes on from the checkpoint")

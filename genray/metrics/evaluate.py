@@ -115,10 +115,16 @@ def make_judge(
 
     Raises UserError for a metric that is not there, or that so few images do not allow.
     """
-    count = num_samples or min(len(split), MAX_SAMPLES)
-    check_sizes(metric_names, num_real=len(split), num_samples=count)
+    count = count_samples(metric_names, split, num_samples)
     few = None if tuning is None else some_of(tuning, MAX_TUNING)
     return Judge(extractor, split, extractor.features(split.images), tuple(metric_names), count, train, few)
+
+
+def count_samples(metric_names: Sequence[str], split: Split, num_samples: int | None) -> int:
+    """How many samples are compared with a split. Raises UserError where a metric needs more images of either."""
+    count = num_samples or min(len(split), MAX_SAMPLES)
+    check_sizes(metric_names, num_real=len(split), num_samples=count)
+    return count
 
 
 def training_features(extractor: Extractor, train: Split, metric_names: Sequence[str]) -> FeatureSet | None:

@@ -67,7 +67,7 @@ class Evaluator:
             trainer.row = row
         self._log.row(row)
         if epoch and is_due(trainer, experiment.checkpoint_every):
-            best = trainer.is_best(row)
+            best, trainer.logged = trainer.is_best(row), self._log.synced()
             checkpoint.save(self._run.checkpoint_path, trainer.state(), self._data.spec, best=best)
             self._saved()
 

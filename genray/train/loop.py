@@ -44,7 +44,7 @@ def train(
     trainer = resumed(experiment, data, run, distributed)
     if distributed.rank > 0:
         return _train(trainer, lambda row: None, lambda row: True)
-    with RunLog(run, epoch=trainer.epoch) as log:
+    with RunLog(run, epoch=trainer.epoch, logged=trainer.logged) as log:
         evaluator = Evaluator(trainer, run, log, judge, data, saved)
         return _train(trainer, evaluator, report)
 

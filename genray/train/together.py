@@ -103,6 +103,6 @@ class _Course(NamedTuple):
 
 
 def _logged(part: Part, trainer: Trainer, data: TrainingData) -> Course[Outcome]:
-    with RunLog(part.run, epoch=trainer.epoch) as log:
+    with RunLog(part.run, epoch=trainer.epoch, logged=trainer.logged) as log:
         evaluator = Evaluator(trainer, part.run, log, part.judge, data, part.saved)
         return (yield from course(trainer, evaluator, part.report))

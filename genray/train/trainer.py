@@ -43,6 +43,9 @@ class Trainer:
         self._steps = Steps(self.phases, self.model, batches, experiment, distributed)
         self.epoch, self.step, self.train_seconds, self.row = 0, 0, 0.0, Row()
         self.best: float | None = None  # of the leading score, at the checkpoints so far
+        self.logged: dict[int, int] | None = (
+            None  # by epoch the checksums of rows; None: the first checkpoints told none
+        )
         self.meter = Meter(experiment, batches.steps_per_epoch)
         self._time: Callable[[], float] = time.perf_counter
         self._started: float | None = None  # this epoch, on a clock that stands still while pictures are drawn
@@ -144,12 +147,14 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         return {
+            "experiment": self.experiment.origin(),
             "epoch": self.epoch,
             "step": self.step,
             "train_seconds": self.train_seconds,
             "meter": self.meter.state(),
             "row": self.row,
             "best": self.best,
+            "logged": self.logged,
             "model": self.model.state_dict(),
             "ema": self.ema.evaluated().state_dict(),
             "optimizers": {runner.phase.name: runner.optimizer.state_dict() for runner in self.phases},
@@ -157,7 +162,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.epoch, self.train_seconds, self.row = state["epoch"], state["train_seconds"], state["row"]
-        self.step, self.best = state["step"], state["best"]
+        self.step, self.best, self.logged = state["step"], state["best"], state.get("logged")
         self.meter.restore(state["meter"])
         self.model.load_state_dict(state["model"])
         self.ema.model.load_state_dict(state["ema"])
@@ -188,6 +193,13 @@ def make_trainer(experiment: Experiment, data: TrainingData, distributed: Distri
 def resumed(experiment: Experiment, data: TrainingData, run: Run, distributed: Distributed) -> Trainer:
     """Where the run's last checkpoint is; at its first step where there is none."""
     trainer = make_trainer(experiment, data, distributed)
-    if (state := checkpoint.latest(run.checkpoint_path, distributed.device)) is not None:
+    state = checkpoint.latest(
+        run.checkpoint_path,
+        distributed.device,
+        experiment=experiment,
+        like={key: value for key, value in trainer.state().items() if key not in ("experiment", "logged")},
+        alone=distributed.rank == 0,
+    )
+    if state is not None:
         trainer.restore(state)
     return trainer

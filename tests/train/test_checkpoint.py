@@ -74,6 +74,24 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
         checkpoint.read(path)
 
 
+def test_a_damaged_checkpoint_never_takes_the_place_of_the_good_one(tmp_path: Path, tiny_spec: DataSpec) -> None:
+    path = tmp_path / "state.pt"
+    for epoch in (5, 10):
+        checkpoint.save(path, state_of(epoch), tiny_spec)
+    path.write_bytes(b"damaged")
+    assert epoch_of(path) == 5
+    checkpoint.save(path, state_of(11), tiny_spec)
+    path.write_bytes(b"damaged again")
+    assert epoch_of(path) == 5
+
+
+def test_one_that_a_kill_left_before_its_last_name_is_gone_on_from(tmp_path: Path, tiny_spec: DataSpec) -> None:
+    path = tmp_path / "state.pt"
+    checkpoint.save(path, state_of(5), tiny_spec)
+    path.rename(path.with_name(checkpoint.NEXT))
+    assert epoch_of(path) == 5
+
+
 class Killed(BaseException):
     pass
 
