@@ -113,6 +113,8 @@ def _three(parts: dict[str, Path], files: dict[str, list[str]], splits: dict[str
 
 def decode(path: Path, size: int) -> NDArray[np.uint8]:
     """One image file as RGB, uint8 (3, size, size)."""
+    if path.exists() and not path.is_file():  # the read of a pipe would wait for ever
+        raise UserError(f"cannot read the image {path}: it is no regular file; remove it")
     try:
         with Image.open(path) as image:
             image.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded at a fraction of its size where that is enough
