@@ -18,7 +18,6 @@ TINY = ["--trials", "1", "--set", "experiment.epochs=2", "--set", "finalists.see
 
 
 PIP = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-SAID = "import genray.arguments as a; print(a.__file__); print(*sorted(p.name for p in a.SEARCH_SPACES.iterdir()))"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +42,15 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment
 
 
+def said(python: list[str], folder: Path) -> list[str]:
+    """Where that Python finds genray, and which search spaces it then has."""
+    code = "import genray.arguments as a; print(a.__file__); print(*sorted(p.name for p in a.SEARCH_SPACES.iterdir()))"
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [*python, "-c", code]
+    done = subprocess.run(command, check=True, cwd=folder, env=variables, capture_output=True, text=True)
+    return done.stdout.splitlines()
+
+
 def genray(environment: Path, folder: Path, *arguments: str) -> str:
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [str(environment / "bin" / "genray"), *arguments]
@@ -52,8 +60,7 @@ def genray(environment: Path, folder: Path, *arguments: str) -> str:
 
 
 def test_it_is_the_wheels_own_and_brings_all_search_spaces(environment: Path, tmp_path: Path) -> None:
-    python = [str(environment / "bin" / "python"), "-c", SAID]
-    told = subprocess.run(python, check=True, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
+    told = said([str(environment / "bin" / "python")], tmp_path)
     assert Path(told[0]).is_relative_to(environment)
     assert told[1].split() == sorted(path.name for path in SEARCH_SPACES.iterdir())
 
@@ -61,10 +68,7 @@ def test_it_is_the_wheels_own_and_brings_all_search_spaces(environment: Path, tm
 def test_a_folder_that_it_is_installed_into_has_all_search_spaces_too(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     subprocess.run([*PIP, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
-    variables = os.environ | {"PYTHONPATH": str(target)}
-    told = subprocess.run(
-        [sys.executable, "-c", SAID], check=True, cwd=tmp_path, env=variables, capture_output=True, text=True
-    ).stdout.splitlines()
+    told = said(["env", f"PYTHONPATH={target}", sys.executable], tmp_path)
     assert Path(told[0]).is_relative_to(target)
     assert told[1].split() == sorted(path.name for path in (ROOT / "search_spaces").iterdir())
     assert (target / "genray/py.typed").is_file()
