@@ -26,7 +26,7 @@ def test_kept_epochs_are_evaluated_evenly_spread_and_few(epochs: int, every: int
     assert max(places) - min(places) <= 1
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(30)
 def test_the_epochs_of_a_run_without_end_are_picked_at_once() -> None:
     kept = frames.epochs_kept(10**9, 1)
     assert len(kept) == frames.MOST

@@ -212,7 +212,7 @@ def test_a_cut_jpeg_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(60, method="thread")
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), bind_socket])
 def test_what_is_no_regular_file_is_named_and_not_read(tmp_path: Path, make: Callable[[Path], object]) -> None:
     fill(tmp_path, 100)
