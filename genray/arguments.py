@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sysconfig
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from genray.errors import UserError, nearest
 from genray.overrides import parse_overrides, with_values
 from genray.space import Sweep
 
-_CHECKOUT, _INSTALLED = Path(__file__).parents[1], Path(sysconfig.get_path("data")) / "share" / "genray"
-SEARCH_SPACES = (_CHECKOUT if (_CHECKOUT / "search_spaces").is_dir() else _INSTALLED) / "search_spaces"
+SEARCH_SPACES = Path(__file__).parent / "search_spaces"  # in a checkout a link to those beside `genray/`
 
 
 def experiment_of(

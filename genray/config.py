@@ -10,9 +10,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     SerializeAsAny,
     field_serializer,
     model_validator,
@@ -24,6 +22,12 @@ from genray.overrides import flatten
 from genray.strict import Strict
 
 _EPOCHS = 60  # of an experiment that says nothing of its budget
+
+MAX_SEED = 2**32 - 1  # of NumPy's older generators, which scikit-learn takes
+
+# Bounds that no honest use meets: beyond them, numbers and memory overflow where nothing says why.
+Count = Annotated[int, Field(gt=0, le=10**9)]
+Size = Annotated[int, Field(gt=0, le=16_384)]  # units, or draws, that lie in memory together
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -66,8 +70,8 @@ class ModelConfig(Strict):
 
     name: str
     network: Literal["mlp", "conv"] = "mlp"
-    hidden: PositiveInt = 128  # width of an MLP's hidden layers; channels of a conv net's coarsest level
-    latent: PositiveInt = 20
+    hidden: Size = 128  # width of an MLP's hidden layers; channels of a conv net's coarsest level
+    latent: Size = 20
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -92,9 +96,9 @@ def _load_model_config(value: object) -> object:
 class Budget(Strict):
     """What a run may spend on training: one of the three."""
 
-    epochs: PositiveInt | None = None
+    epochs: Count | None = None
     seconds: PositiveFloat | None = None  # of training alone, without evaluation
-    images: PositiveInt | None = None  # seen, each as often as it is
+    images: int | None = Field(default=None, gt=0, le=10**15)  # seen, each as often as it is
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -116,11 +120,11 @@ class Budget(Strict):
 
 class Experiment(Strict):
     dataset: str = "digits"
-    image_size: PositiveInt | None = None  # None: the dataset's own; 32 for a folder
-    seed: NonNegativeInt = 0
-    epochs: PositiveInt | None = None  # a short way to say budget: {epochs: N}; of neither, 60
+    image_size: int | None = Field(default=None, gt=0, le=4096)  # None: the dataset's own; 32 for a folder
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    epochs: Count | None = None  # a short way to say budget: {epochs: N}; of neither, 60
     budget: Budget | None = None  # in seconds or images, and then without epochs
-    batch_size: PositiveInt = 128  # over all workers together
+    batch_size: Count = 128  # over all workers together
     optimizer: Optimizer = Optimizer()
     model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_load_model_config)]
     ema_decay: Beta = 0.999  # of the weights that samples are drawn with; 0 switches averaging off
@@ -142,15 +146,17 @@ class Experiment(Strict):
         "completion",
     )
     extractor: str = Field(default=DEFAULT, min_length=1)  # whose features the metrics look at: genray/extractors
-    num_samples: PositiveInt | None = None  # None: as many as the split that they are compared with, 10,000 at most
+    num_samples: int | None = Field(
+        default=None, gt=0, le=1_000_000
+    )  # None: as the split they are compared with, 10,000 at most
     sampled_from: Annotated[
         tuple[Literal["prior", "gmm"], ...],
         Field(min_length=1),
         BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
     ] = ("prior",)  # what samples are decoded from; of several, the first is scored while training
-    evaluate_every: PositiveInt = 5  # epochs; the last epoch is always evaluated
-    checkpoint_every: PositiveInt = 5  # epochs; the last epoch is always saved
-    workers: PositiveInt = 1
+    evaluate_every: Count = 5  # epochs; the last epoch is always evaluated
+    checkpoint_every: Count = 5  # epochs; the last epoch is always saved
+    workers: Count = 1
     resources: Resources = Resources()
 
     @model_validator(mode="before")

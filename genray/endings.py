@@ -14,6 +14,7 @@ _FIXES = {
     errno.EDQUOT: "free some room, or have the quota raised",
     errno.EFBIG: "raise the limit on the size of files (`ulimit -f`)",
     errno.EROFS: "mount that disk for writing",
+    errno.ENAMETOOLONG: "give a shorter name",
     errno.EACCES: "give yourself the right to write there",
 }
 
@@ -47,7 +48,8 @@ def resumable(marker: Path) -> Iterator[None]:
 
 
 def of_disk(error: BaseException | None) -> UserError | None:
-    """What is told of a disk on which its user can make room, or which he can allow to be written to."""
+    """What is told of a disk on which its user can make room, or which he can allow to be written to, and of a name
+    that no disk takes."""
     if isinstance(error, OSError) and error.errno in _FIXES:
         return UserError(f"{words(error)}; {_FIXES[error.errno]}")
     return None

@@ -14,6 +14,9 @@ import yaml
 from genray.errors import UserError
 
 _HALF = ".half"  # ends the name of a file that is being written
+_MOST_VALUES = 100_000  # in YAML, where aliases of aliases can stand for more than any memory holds
+_DEEPEST = 100  # levels of YAML, of which each takes Python some of its stack, here and in what reads the values
+_MOST_BITS = 10_000  # of an integer, which Python would not write out beyond 4,300 digits
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -123,7 +126,21 @@ def is_locked(folder: Path, lock: str = ".lock") -> bool:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, of which YAML would silently keep the last."""
+    """SafeLoader that refuses a key given twice, of which YAML would silently keep the last, aliases that stand for
+    too much, and integers that nobody could read."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            _check_extent(node)
+        return node
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value = super().construct_yaml_int(node)
+        if value.bit_length() > _MOST_BITS:
+            problem = f"an integer must have at most {_MOST_BITS} bits, got {value.bit_length()}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -134,6 +151,27 @@ class _StrictLoader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
+
+
+def _check_extent(root: yaml.Node) -> None:
+    """Refuses a document that stands for too many values, or nested too deep, as where an alias holds itself."""
+    left, waiting = _MOST_VALUES, [(root, _DEEPEST)]
+    while waiting:
+        node, levels = waiting.pop()
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        inner = [each for pair in parts for each in pair] if isinstance(node, yaml.MappingNode) else parts
+        left -= len(inner)
+        if left < 0 or levels == 0:
+            problem = (
+                f"values must be nested at most {_DEEPEST} deep, got more"
+                if levels == 0
+                else f"a file must hold at most {_MOST_VALUES} values, an alias's counted wherever it stands, got more"
+            )
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        waiting += [(each, levels - 1) for each in inner]
 
 
 def parse_yaml(text: str, source: str) -> Any:

@@ -22,9 +22,9 @@ QUALITY = 60  # of WebP; 100 of scikit-learn's digits take 13 kB
 def epochs_kept(epochs: int, evaluate_every: int) -> frozenset[int]:
     """The epochs whose samples are kept: all that are evaluated, or MOST of them evenly spread, both ends included.
     Known before the first one, so that a resumed run keeps the same."""
-    evaluated = sorted({*range(0, epochs + 1, evaluate_every), epochs})
-    picked = np.linspace(0, len(evaluated) - 1, min(MOST, len(evaluated))).round().astype(int)
-    return frozenset(evaluated[i] for i in picked)
+    num_evaluated = 1 + -(-epochs // evaluate_every)
+    picked = np.linspace(0, num_evaluated - 1, min(MOST, num_evaluated)).round().astype(int)
+    return frozenset(min(i * evaluate_every, epochs) for i in picked.tolist())
 
 
 def keep(run: Run, picture: Picture, epoch: int) -> None:

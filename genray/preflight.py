@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genray import extractors, metrics
-from genray.config import Experiment
+from genray.config import MAX_SEED, Experiment
 from genray.data.batches import check_batch_size
 from genray.data.spec import Split, TrainingData
 from genray.errors import UserError, nearest
@@ -25,11 +25,15 @@ _NUM_PROBED = 2 * NUM_FEATURES + 2  # images; enough for every metric to have a 
 def check_sweep(sweep: Sweep, data: TrainingData) -> None:
     """The extractor, every end of every range on this data, and every objective on every model."""
     extractors.find(sweep.first_experiment(sweep.models[0]).extractor, data)
+    if (last := sweep.finalist_seeds()[-1]) > MAX_SEED:
+        raise UserError(
+            f"finalists' seeds follow those of the search up to {MAX_SEED}, got {last}; lower experiment.seed"
+        )
     for experiment in sweep.probes():
         check_experiment(experiment, data)
     for name in sweep.models:
         experiment = sweep.first_experiment(name)
-        model = build(experiment.model, data.spec, experiment.seed)
+        model = _built(experiment, data)
         for objective in sweep.objective:
             if objective.metric != "train_seconds":
                 _check_objective(objective.metric, experiment, model, data)
@@ -40,12 +44,25 @@ def check_experiment(experiment: Experiment, data: TrainingData) -> None:
     of its phases."""
     check_batch_size(experiment.batch_size, len(data.train))
     evaluate.count_samples(experiment.metrics, data.validation, experiment.num_samples)
-    model = build(experiment.model, data.spec, experiment.seed)
+    model = _built(experiment, data)
     samplers_of(experiment.sampled_from, model, experiment.model.name)
     known = [phase.name for phase in model.phases()]
     for name in experiment.optimizer.phases:
         if name not in known:
             raise UserError(f"optimizer.phases: {name!r} is no phase of {experiment.model.name}{nearest(name, known)}")
+
+
+def _built(experiment: Experiment, data: TrainingData) -> GenerativeModel:
+    config, spec = experiment.model, data.spec
+    try:
+        return build(config, spec, experiment.seed)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):  # as torch says it; else a fault of the model
+            raise
+        raise UserError(
+            f"{config.name} must fit into memory, and does not with model.hidden={config.hidden}, "
+            f"model.latent={config.latent} for images of {spec.height} x {spec.width}; lower these"
+        ) from None
 
 
 class _AnyFeatures:

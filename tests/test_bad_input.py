@@ -9,6 +9,10 @@ import yaml
 from PIL import Image
 
 from genray.cli import main
+from genray.data.spec import Dataset
+from genray.errors import UserError
+from genray.preflight import check_sweep
+from genray.space import Sweep
 
 SPACE = {
     "name": "small",
@@ -17,6 +21,8 @@ SPACE = {
     "search": {"model.hidden": {"choice": [16, 32]}},
     "trials": 2,
 }
+
+BOMB = "\n".join(["a: &a0 [x, x]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))])
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +74,13 @@ def write_space(text: str = "", **changes: object) -> None:
             "train vae --set model.importance_samples=5 --set model.kl_weight=0.5",
             ["model: importance_samples=5", "kl_weight=1.0 alone, got kl_weight=0.5", "leave kl_weight out"],
         ),
+        ("train vae --set model.hidden=1000000000", ["model.hidden", "16384", "got 1000000000"]),
+        ("train vae --set model.latent=1000000000000000000000000000000", ["model.latent", "16384"]),
+        ("train gan --set model.packing=1000000000", ["model.packing", "16384"]),
+        ("train vae --set seed=4294967296", ["seed", "4294967295", "got 4294967296"]),
+        ("train vae --set image_size=1000000", ["image_size", "4096", "got 1000000"]),
+        ("train vae --set epochs=1000000000000", ["epochs", "1000000000", "got 1000000000000"]),
+        ("train vae --set num_samples=1000000000", ["num_samples", "1000000", "got 1000000000"]),
         ("train vae --set hidden", ["--set takes key=value", "'hidden'"]),
         ("train vae --set model.name=gan", ["model.name", "'gan'", "'vae'"]),
         ("train vae --config missing.yaml", ["cannot read missing.yaml", "No such file"]),
@@ -120,6 +133,29 @@ def test_search_space(changes: dict[str, object], words: list[str], capfd: pytes
         assert word in error
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_model_that_does_not_fit_into_memory(
+    error: Exception, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("torch.nn.init.normal_", full)
+    line = refused(["train", "vae", "--set", "model.hidden=4000", "--set", "epochs=1"], capfd)
+    assert "model.hidden=4000, model.latent=20 for images of 8 x 8; lower these" in line
+
+
+def test_images_that_do_not_fit_into_memory(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genray.data.resize.memory_bytes", lambda: 2**20)
+    assert "image_size: 1168 images of 64 x 64 must" in refused(["train", "vae", "--set", "image_size=64"], capfd)
+
+
+def test_seeds_of_finalists_are_bounded_before_the_search(digits: Dataset) -> None:
+    sweep = Sweep.parse(SPACE | {"experiment": {"dataset": "digits", "seed": 2**32 - 1}})
+    with pytest.raises(UserError, match=r"got 4294967300; lower experiment\.seed"):
+        check_sweep(sweep, digits.training_data)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -128,6 +164,7 @@ def test_search_space(changes: dict[str, object], words: list[str], capfd: pytes
         ("name: !!python/object/apply:os.system ['touch hacked']\n", ["space.yaml, line 1", "python/object"]),
         ("[1, 2]\n", ["must hold a mapping", "list"]),
         ("name: [a\n", ["space.yaml, line"]),
+        (BOMB, ["space.yaml, line", "100000 values"]),
         ("\xff\xfe", ["space.yaml"]),
     ],
 )

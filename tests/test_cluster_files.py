@@ -92,7 +92,7 @@ def test_what_installation_needs_is_brought_and_no_more(path: str) -> None:
     brought = {local for remote, local in mounts.items() if remote.startswith("~/genray")}
     assert all(mounts[f"~/genray/{name}"] == name and (ROOT / name).exists() for name in brought)
     project = (ROOT / "pyproject.toml").read_text()
-    read_by_build = {"genray", "launch", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
+    read_by_build = {"genray", "search_spaces", "launch", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
     assert brought == read_by_build
     assert all(f'"{name}"' in project for name in ("README.md", "LICENSE"))
     assert "__pycache__" in filled_in(path)["rsync_exclude"]

@@ -35,6 +35,14 @@ def test_json_refuses_what_other_readers_cannot_read(tmp_path: Path) -> None:
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("a: [1, 2", "line"),
         ("? [1]\n: 2", "not valid YAML"),
+        ("a: 0x" + "f" * 5_000, "at most 10000 bits"),
+        (
+            "\n".join(["a0: &a0 [x, x]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))]),
+            "100000 values",
+        ),
+        ("\n".join(["a0: &a0 [x]", *(f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 2_000))]), "at most 100 deep"),
+        ("a: &a [*a]", "at most 100 deep"),
+        ("{a: " * 200 + "}" * 200, "at most 100 deep"),
     ],
 )
 def test_yaml_that_is_wrong_is_refused_in_one_line(text: str, reason: str) -> None:

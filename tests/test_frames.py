@@ -26,6 +26,13 @@ def test_kept_epochs_are_evaluated_evenly_spread_and_few(epochs: int, every: int
     assert max(places) - min(places) <= 1
 
 
+@pytest.mark.timeout(30)
+def test_the_epochs_of_a_run_without_end_are_picked_at_once() -> None:
+    kept = frames.epochs_kept(10**9, 1)
+    assert len(kept) == frames.MOST
+    assert {0, 10**9} <= kept
+
+
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 64)])
 def test_a_run_keeps_small_pictures_of_what_was_drawn(tmp_path: Path, channels: int, side: int) -> None:
     values = {"dataset": "digits", "epochs": 60, "evaluate_every": 2, "model": {"name": "vae"}}

@@ -281,3 +281,20 @@ def test_constraints_allow_what_is_asked_for() -> None:
         [pin] = pins[requirement.name.lower()]
         assert pin.operator == "=="
         assert requirement.specifier.contains(pin.version), text
+
+
+def test_nightly_runs_both_parts_and_fails_with_either(checkout: Checkout) -> None:
+    checkout.run("launch/setup test")
+    pytest_there = checkout.path / ".venv/bin/pytest"
+    pytest_there.write_text('#!/bin/sh\necho pytest "$@" >>calls\n[ "$2" != nightly ]\n')
+    pytest_there.chmod(0o755)
+    assert checkout.run("launch/nightly -x").returncode == 1
+    marked, fuzz = (call for call in checkout.calls if call.startswith("pytest"))
+    assert marked == "pytest -m nightly -x"
+    words = fuzz.split()
+    assert words[-2:] == ["--hypothesis-profile=nightly", "-x"]
+    files = [word for word in words if word.startswith("tests/")]
+    assert {"tests/test_fuzz.py", "tests/test_fuzz_commands.py"} <= {*files}
+    assert all((ROOT / file).is_file() for file in files)
+    pytest_there.write_text("#!/bin/sh\n")
+    assert checkout.run("launch/nightly").returncode == 0

@@ -17,23 +17,38 @@ ROOT = Path(__file__).parents[1]
 TINY = ["--trials", "1", "--set", "experiment.epochs=2", "--set", "finalists.seeds=1", "--set", "models=[vae]"]
 
 
+PIP = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+
+
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With genray from its wheel alone, and what it needs from where the tests have it."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    source, environment = folder / "source", folder / "environment"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
-    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-    build = ["wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(folder)]
-    subprocess.run([*pip, *build], check=True)
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "source")], check=True)
+    build = ["wheel", str(folder / "source"), "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run([*PIP, *build], check=True)
+    [wheel] = folder.glob("genray-*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With genray from its wheel alone, and what it needs from where the tests have it."""
+    environment = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     [site] = environment.glob("lib/python*/site-packages")
     (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")  # whose own .pth files are not read
-    [wheel] = folder.glob("genray-*.whl")
-    python = environment / "bin" / "python"
-    install = [str(python), "-m", "pip", "-q", "--disable-pip-version-check", "install"]
-    subprocess.run([*install, "--no-deps", "--ignore-installed", str(wheel)], check=True)
+    python = [str(environment / "bin" / "python"), *PIP[1:]]
+    subprocess.run([*python, "install", "--no-deps", "--ignore-installed", str(wheel)], check=True)
     return environment
+
+
+def said(python: list[str], folder: Path) -> list[str]:
+    """Where that Python finds genray, and which search spaces it then has."""
+    code = "import genray.arguments as a; print(a.__file__); print(*sorted(p.name for p in a.SEARCH_SPACES.iterdir()))"
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [*python, "-c", code]
+    done = subprocess.run(command, check=True, cwd=folder, env=variables, capture_output=True, text=True)
+    return done.stdout.splitlines()
 
 
 def genray(environment: Path, folder: Path, *arguments: str) -> str:
@@ -45,11 +60,18 @@ def genray(environment: Path, folder: Path, *arguments: str) -> str:
 
 
 def test_it_is_the_wheels_own_and_brings_all_search_spaces(environment: Path, tmp_path: Path) -> None:
-    code = "import genray.arguments as a; print(a.__file__); print(*sorted(p.name for p in a.SEARCH_SPACES.iterdir()))"
-    python = [str(environment / "bin" / "python"), "-c", code]
-    told = subprocess.run(python, check=True, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
+    told = said([str(environment / "bin" / "python")], tmp_path)
     assert Path(told[0]).is_relative_to(environment)
     assert told[1].split() == sorted(path.name for path in SEARCH_SPACES.iterdir())
+
+
+def test_a_folder_that_it_is_installed_into_has_all_search_spaces_too(wheel: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    subprocess.run([*PIP, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
+    told = said(["env", f"PYTHONPATH={target}", sys.executable], tmp_path)
+    assert Path(told[0]).is_relative_to(target)
+    assert told[1].split() == sorted(path.name for path in (ROOT / "search_spaces").iterdir())
+    assert (target / "genray/py.typed").is_file()
 
 
 @pytest.mark.ray

@@ -21,6 +21,8 @@ CIFAR10 = "cifar-10-batches-py"
 _CIFAR10_ARCHIVE = "cifar-10-python.tar.gz"
 _CIFAR10_TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 _IDX_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+_IDX_SHAPE, _IDX_CLASSES = (28, 28), 10
+_IDX_LEAST = {"train": 5_008, "t10k": 8}  # images, of which 5,000 become the validation split
 _TIMEOUT_S = 30.0  # without an answer
 
 
@@ -59,7 +61,22 @@ def _read_idx(folder: str, part: str) -> Split:
         raise UserError(
             f"{raw}: {part} has {len(images)} images but {len(labels)} labels; delete the folder to download it again"
         )
+    if images.shape[1:] != _IDX_SHAPE:
+        got = " x ".join(map(str, images.shape[1:]))
+        raise _foreign(raw / f"{part}-images-idx3-ubyte", f"its images must be 28 x 28, got {got}")
+    if len(images) < _IDX_LEAST[part]:
+        raise _foreign(
+            raw / f"{part}-images-idx3-ubyte", f"it must hold {_IDX_LEAST[part]} images or more, got {len(images)}"
+        )
+    if labels.max() >= _IDX_CLASSES:
+        raise _foreign(
+            raw / f"{part}-labels-idx1-ubyte", f"its labels must be below {_IDX_CLASSES}, got {labels.max()}"
+        )
     return Split(images[:, None], labels.astype(np.int64))
+
+
+def _foreign(path: Path, reason: str) -> UserError:
+    return UserError(f"{idx.on_disk(path)} is not the dataset's: {reason}; delete the folder to download it again")
 
 
 def _read_cifar10(names: tuple[str, ...]) -> Split:

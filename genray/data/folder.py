@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from genray.data.resize import fit, num_threads
+from genray.data.resize import empty, fit, num_threads
 from genray.data.spec import Dataset, Split
 from genray.data.splits import split_off, three_way
 from genray.errors import UserError
@@ -89,8 +89,10 @@ def _read(
     parts: dict[str, Path], files: dict[str, list[str]], class_names: Sequence[str], image_size: int
 ) -> dict[str, Split]:
     paths = [parts[part] / file for part, names in files.items() for file in names]
+    images = empty(len(paths), 3, image_size)
     with ThreadPoolExecutor(num_threads()) as threads:
-        images = np.stack(list(threads.map(lambda path: decode(path, image_size), paths)))
+        for place, image in zip(images, threads.map(lambda path: decode(path, image_size), paths), strict=True):
+            place[:] = image
     if (images == images[:, :1]).all():
         images = images[:, :1]
     splits, start = {}, 0
@@ -113,6 +115,8 @@ def _three(parts: dict[str, Path], files: dict[str, list[str]], splits: dict[str
 
 def decode(path: Path, size: int) -> NDArray[np.uint8]:
     """One image file as RGB, uint8 (3, size, size)."""
+    if path.exists() and not path.is_file():  # the read of a pipe would wait for ever
+        raise UserError(f"cannot read the image {path}: it is no regular file; remove it")
     try:
         with Image.open(path) as image:
             image.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded at a fraction of its size where that is enough

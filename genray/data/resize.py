@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from genray.data.spec import Split
+from genray.errors import UserError
 
-# N images, C channels (1 or 3), H height, W width
+# N images, C channels (1 or 3), H height, W width, S side of the square images
 
 
 def fit(image: Image.Image, size: int) -> Image.Image:
@@ -30,8 +31,25 @@ def resize(split: Split, size: int) -> Split:
     def one(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.stack([np.asarray(fit(Image.fromarray(plane), size)) for plane in image])
 
+    images = empty(len(split), split.images.shape[1], size)
     with ThreadPoolExecutor(num_threads()) as threads:
-        return Split(np.stack(list(threads.map(one, split.images))), split.labels)
+        for place, image in zip(images, threads.map(one, split.images), strict=True):
+            place[:] = image
+    return Split(images, split.labels)
+
+
+def empty(count: int, channels: int, size: int) -> NDArray[np.uint8]:
+    """Room for images (N, C, S, S). Raises UserError where the machine has not so much memory."""
+    if count * channels * size**2 > memory_bytes():
+        raise UserError(
+            f"image_size: {count} images of {size} x {size} must fit into memory, {memory_bytes() / 2**30:.0f} GiB, "
+            f"got {count * channels * size**2 / 2**30:.0f} GiB; lower image_size"
+        )
+    return np.empty((count, channels, size, size), np.uint8)
+
+
+def memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def num_threads() -> int:

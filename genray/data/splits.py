@@ -16,10 +16,10 @@ from genray.data.spec import Split
 def draw(keys: Sequence[str], labels: NDArray[np.int64] | None, count: int) -> NDArray[np.bool_]:
     """Chooses `count` of N images: a mask (N,), with as nearly as can be the same fraction of each class.
 
-    An image's rank within its class is that of the SHA-256 of its key. Each class gives the whole part of its share,
-    and the classes with the largest remainders give one more.
+    An image's rank within its class is that of the SHA-256 of its key; a file's name that is not UTF-8 counts by its
+    bytes. Each class gives the whole part of its share, and those with the largest remainders give one more.
     """
-    order = np.argsort([hashlib.sha256(key.encode()).hexdigest() for key in keys])
+    order = np.argsort([hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest() for key in keys])
     groups = np.zeros(len(keys), np.int64) if labels is None else labels
     classes, sizes = np.unique(groups, return_counts=True)
     shares = sizes * count / len(keys)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
-from genray.config import ModelConfig, OptimizerConfig
+from genray.config import ModelConfig, OptimizerConfig, Size
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase
 from genray.nn.blocks import image_to_vector, interleave, separate, vector_to_image, vector_to_vector
@@ -21,7 +21,7 @@ from genray.nn.noise import Noise
 
 class AAEConfig(ModelConfig):
     name: Literal["aae"] = "aae"
-    latent: PositiveInt = 8
+    latent: Size = 8
     posterior: Literal["deterministic", "gaussian"] = "deterministic"  # how a code is drawn from the encoder's output
     prior: Literal["gaussian", "mixture", "swiss_roll"] = "gaussian"
 

@@ -7,10 +7,10 @@ from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from genray.config import ModelConfig, OptimizerConfig
+from genray.config import ModelConfig, OptimizerConfig, Size
 from genray.data.spec import DataSpec, Split
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.blocks import SLOPE, image_to_vector, linear, vector_to_image
@@ -26,7 +26,7 @@ PARTS = {"top": "the top half", "left": "the left half", "box": "all but a box"}
 
 class CVAEConfig(ModelConfig):
     name: Literal["cvae"] = "cvae"
-    latent: PositiveInt = 8
+    latent: Size = 8
     condition: Literal["label", "top", "left", "box"] = "label"  # x₁: the label, or this part of the image
     # Bernoulli suits MNIST; given upper halves of the 8 x 8 digits, its KL(q ‖ p) was 0.05 nats and every completion
     # the same, as gray pixels taken for probabilities are too uncertain to pay for z; with a learned sigma it was 6

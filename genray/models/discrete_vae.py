@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, model_validator
 from torch import Tensor
 
-from genray.config import OptimizerConfig
+from genray.config import OptimizerConfig, Size
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase
 from genray.nn.blocks import image_to_vector, vector_to_image
@@ -23,7 +23,7 @@ from genray.nn.posteriors import Bernoulli, fair_bits
 
 class DiscreteVAEConfig(ELBOConfig):
     name: Literal["discrete_vae"] = "discrete_vae"
-    latent: PositiveInt = 20  # bits
+    latent: Size = 20  # bits
     estimator: Literal["reparameterization", "score_function", "control_variate", "leave_one_out"] = "leave_one_out"
     likelihood: Literal["bernoulli"] = "bernoulli"
     kl_weight: NonNegativeFloat = 1.0

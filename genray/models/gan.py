@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Literal, Self
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor, nn
 
-from genray.config import ModelConfig, OptimizerConfig
+from genray.config import Count, ModelConfig, OptimizerConfig, Size
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn import spectral
@@ -30,10 +30,10 @@ class GANConfig(ModelConfig):
     label_smoothing: float | None = Field(default=None, ge=0, lt=0.5)  # real is 1 − this; None: 0.1, if it applies
     penalty_weight: PositiveFloat | None = None  # of wgan_gp's gradient penalty; None: 10
     r1_weight: NonNegativeFloat = 0.0  # γ of Mescheder et al. 2018
-    critic_steps: PositiveInt = 1  # of the discriminator to one of the generator
+    critic_steps: Count = 1  # of the discriminator to one of the generator
     spectral_norm: bool = False  # of every layer of the discriminator
-    packing: PositiveInt = 1  # images that the discriminator judges together (PacGAN, Lin et al. 2018)
-    minibatch_discrimination: NonNegativeInt = 0  # kernels of Salimans et al. 2016; 0: none
+    packing: Size = 1  # images that the discriminator judges together (PacGAN, Lin et al. 2018)
+    minibatch_discrimination: int = Field(default=0, ge=0, le=16_384)  # kernels of Salimans et al. 2016; 0: none
 
     @model_validator(mode="after")
     def _check_loss(self) -> Self:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
 
-from genray.config import ModelConfig, OptimizerConfig
+from genray.config import Count, ModelConfig, OptimizerConfig, Size
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.adversarial import adversarial_loss, gradient_penalty, r1_penalty
@@ -26,8 +26,8 @@ NUM_REFERENCE = 64  # codes, of which a batch normalization takes its statistics
 class ProGANConfig(ModelConfig):
     name: Literal["progan"] = "progan"
     network: Literal["conv"] = "conv"
-    hidden: PositiveInt = 24  # channels at 4 x 4, half of them at each level above, but no fewer than 8
-    latent: PositiveInt = 32
+    hidden: Size = 24  # channels at 4 x 4, half of them at each level above, but no fewer than 8
+    latent: Size = 32
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of the critic
     growth: bool = True  # off: all levels from the first step
     growth_share: float = Field(default=0.5, gt=0, le=1)  # of the run, after which the last level is there
@@ -35,13 +35,13 @@ class ProGANConfig(ModelConfig):
     penalty_weight: PositiveFloat = 10.0  # of wgan_gp's gradient penalty
     drift_weight: NonNegativeFloat = 1e-3  # of E[D(x)²] on real images, which keeps wgan_gp's scores near 0
     r1_weight: NonNegativeFloat = 1.0  # γ, of the non-saturating loss
-    r1_every: PositiveInt = 4  # steps from one R1 penalty, which then counts as often, to the next (Karras et al. 2020)
-    critic_steps: PositiveInt = 1  # to one of the generator
+    r1_every: Count = 4  # steps from one R1 penalty, which then counts as often, to the next (Karras et al. 2020)
+    critic_steps: Count = 1  # to one of the generator
     equalized_lr: bool = True
     pixel_norm: bool = True  # in the generator
     batch_norm: Literal["none", "generator", "both"] = "none"
     minibatch_stddev: bool = True
-    minibatch_discrimination: NonNegativeInt = 0  # kernels of Salimans et al. 2016; 0: none
+    minibatch_discrimination: int = Field(default=0, ge=0, le=16_384)  # kernels of Salimans et al. 2016; 0: none
     repelling_weight: NonNegativeFloat = 0.0  # in the generator's loss, Zhao et al. 2017
 
     @model_validator(mode="after")

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
 
-from genray.config import OptimizerConfig
+from genray.config import OptimizerConfig, Size
 from genray.data.pairs import binarize
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
@@ -31,9 +31,9 @@ class VAEConfig(ELBOConfig):
     kl_weight: NonNegativeFloat = 1.0
     kl_warmup_epochs: NonNegativeFloat = 0.0  # the KL weight grows from 0 to kl_weight over these
     binarized: bool = False  # pixels drawn 0 or 1 with their grey value as probability, anew at each step
-    importance_samples: PositiveInt = 1  # k of the bound ln (1/k) Σ p(x, z) / q(z|x); 1: the ELBO
-    top_latent: PositiveInt | None = None  # dimensions of a second stochastic layer, above the one that has `latent`
-    top_hidden: PositiveInt = 100  # units of the two networks between the layers
+    importance_samples: Size = 1  # k of the bound ln (1/k) Σ p(x, z) / q(z|x); 1: the ELBO
+    top_latent: Size | None = None  # dimensions of a second stochastic layer, above the one that has `latent`
+    top_hidden: Size = 100  # units of the two networks between the layers
 
     @model_validator(mode="after")
     def _check_binarized(self) -> Self:

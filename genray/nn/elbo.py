@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Self
 
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
-from genray.config import ModelConfig
+from genray.config import ModelConfig, Size
 from genray.nn.blocks import Network
 from genray.nn.estimators import ESTIMATORS, FROM_OTHERS, Density, Estimator, Function, exact_entropy
 from genray.nn.layers import TwoLayerPosterior
@@ -28,7 +28,7 @@ class ELBOConfig(ModelConfig):
         "reparameterization"
     )
     kl_term: Literal["exact", "exact_entropy", "sampled"] = "exact"  # in closed form, its entropy alone, or not at all
-    num_draws: PositiveInt | None = None  # of z for each image; None: 1 by reparameterization, 4 otherwise
+    num_draws: Size | None = None  # of z for each image; None: 1 by reparameterization, 4 otherwise
 
     @property
     def draws(self) -> int:

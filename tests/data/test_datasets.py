@@ -134,6 +134,27 @@ def test_images_without_their_labels_are_refused(tmp_path: Path, monkeypatch) ->
 
 
 @pytest.mark.parametrize(
+    ("file", "shape", "fill", "words"),
+    [
+        (0, (6_000, 0, 5), 0, "images must be 28 x 28, got 0 x 5"),
+        (0, (6_000, 32, 32), 0, "images must be 28 x 28, got 32 x 32"),
+        (0, (50, 28, 28), 0, "must hold 5008 images or more, got 50"),
+        (2, (0, 28, 28), 0, "must hold 8 images or more, got 0"),
+        (1, (6_000,), 200, "labels must be below 10, got 200"),
+    ],
+)
+def test_files_of_another_dataset_are_named(tmp_path: Path, monkeypatch, file: int, shape, fill, words: str) -> None:
+    monkeypatch.setenv("GENRAY_DATA", str(tmp_path))
+    write_mnist(tmp_path)
+    raw = tmp_path / "MNIST/raw"
+    (raw / FILES[file]).write_bytes(idx(np.full(shape, fill, np.uint8)))
+    if file % 2 == 0:
+        (raw / FILES[file + 1]).write_bytes(idx(np.zeros(shape[0], np.uint8)))
+    with pytest.raises(UserError, match=f"{FILES[file]} is not the dataset's: .*{words}; delete the folder"):
+        datasets.load("mnist")
+
+
+@pytest.mark.parametrize(
     ("name", "by_hand"),
     [
         ("fashion_mnist", "train-images-idx3-ubyte.gz, .* into .*/FashionMNIST/raw"),

@@ -1,4 +1,6 @@
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,11 @@ def only_image(folder: Path, image: Image.Image, name: str = "odd.png", **option
     data = load(folder, image_size=8)
     (odd,) = (image for split in parts(data) for image in split.images if (image != image[:1]).any())
     return odd
+
+
+def bind_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(path))  # of at most 107 bytes
 
 
 def parts(data: Dataset) -> tuple:
@@ -203,6 +210,21 @@ def test_a_cut_jpeg_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-500])
     with pytest.raises(UserError, match=r"cut\.jpg"):
         load(tmp_path)
+
+
+@pytest.mark.timeout(60, method="thread")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), bind_socket])
+def test_what_is_no_regular_file_is_named_and_not_read(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    fill(tmp_path, 100)
+    make(tmp_path / "z.png")
+    with pytest.raises(UserError, match=r"cannot read the image .*z\.png: it is no regular file; remove it"):
+        load(tmp_path)
+
+
+def test_a_name_that_is_not_utf8_is_a_name(tmp_path: Path) -> None:
+    fill(tmp_path, 99)
+    picture(0).save(tmp_path / os.fsdecode(b"\xff.png"))
+    assert sum(map(len, parts(load(tmp_path)))) == 100
 
 
 def test_no_images(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -41,3 +43,10 @@ def test_split_off_keeps_the_order() -> None:
     rest, chosen = split_off(Split(images), [str(i) for i in range(20)], 5)
     assert (np.diff(rest.images.ravel()) > 0).all()
     assert (np.diff(chosen.images.ravel()) > 0).all()
+
+
+def test_a_key_that_is_not_utf8_counts_by_its_bytes() -> None:
+    keys = [*map(str, range(9)), "\udcff.png"]
+    ranks = [hashlib.sha256(key.encode()).hexdigest() for key in keys[:-1]]
+    ranks.append(hashlib.sha256(b"\xff.png").hexdigest())
+    assert set(np.flatnonzero(draw(keys, None, 4))) == set(np.argsort(ranks)[:4])
