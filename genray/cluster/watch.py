@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from genray import files
 from genray.cluster import snapshot
 from genray.cluster.snapshot import Snapshot
 from genray.cluster.view import View
@@ -42,9 +43,15 @@ def watch(folder: Path, view: View | None = None) -> tuple[dict[str, Any], Path]
 def comparison_of(folder: Path) -> dict[str, Any]:
     """What a sweep's comparison.json holds, with its runs where they are seen from here: it may have been written on
     another machine. Raises FileNotFoundError."""
-    comparison: dict[str, Any] = json.loads((folder / "comparison" / "comparison.json").read_text())
-    for row in comparison["rows"]:
-        row["runs"] = [str(folder.absolute() / Path(*Path(run).parts[-2:])) for run in row["runs"]]
+    path = folder / "comparison" / "comparison.json"
+    try:
+        comparison: dict[str, Any] = json.loads(path.read_text())
+        if files.SEAL in comparison and not files.is_sealed(comparison):
+            raise ValueError
+        for row in comparison["rows"]:
+            row["runs"] = [str(folder.absolute() / Path(*Path(run).parts[-2:])) for run in row["runs"]]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise UserError(f"{path} is damaged; make it again with `genray compare {folder}`") from None
     return comparison
 
 
