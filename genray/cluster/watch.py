@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from genray import files
 from genray.cluster import snapshot
 from genray.cluster.snapshot import Snapshot
 from genray.cluster.view import View
@@ -46,8 +45,6 @@ def comparison_of(folder: Path) -> dict[str, Any]:
     path = folder / "comparison" / "comparison.json"
     try:
         comparison: dict[str, Any] = json.loads(path.read_text())
-        if files.SEAL in comparison and not files.is_sealed(comparison):
-            raise ValueError
         for row in comparison["rows"]:
             row["runs"] = [str(folder.absolute() / Path(*Path(run).parts[-2:])) for run in row["runs"]]
     except (KeyError, TypeError, ValueError, RecursionError):

@@ -33,7 +33,6 @@ def compare(
     result, over_all = comparison.joined(results), summary.of_datasets(results)
     if over_all is not None:
         result["summary"] = over_all
-    result = files.sealed(result)
     texts = {  # all that can be refused is made before anything is written
         "comparison.csv": tables.csv(result),
         "comparison.md": tables.markdown(result),
