@@ -99,7 +99,7 @@ def _json_object(content: bytes) -> dict[str, Any]:
 def _row(line: bytes) -> Row:
     """Raises ValueError."""
     row: Row = _json_object(line)
-    for key in ("epoch", "step", "train_seconds"):
+    for key in ("epoch", "train_seconds"):
         if not isinstance(value := row.get(key), int | float) or not math.isfinite(value):
             raise ValueError(f"{key} must be a number, got {value!r}")
     return row
