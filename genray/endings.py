@@ -14,8 +14,9 @@ _FIXES = {
     errno.EDQUOT: "free some room, or have the quota raised",
     errno.EFBIG: "raise the limit on the size of files (`ulimit -f`)",
     errno.EROFS: "mount that disk for writing",
-    errno.ENAMETOOLONG: "give a shorter name",
     errno.EACCES: "give yourself the right to write there",
+    errno.EISDIR: "a file belongs there; move the folder away",
+    errno.ENAMETOOLONG: "give a shorter name",
 }
 
 
@@ -48,8 +49,7 @@ def resumable(marker: Path) -> Iterator[None]:
 
 
 def of_disk(error: BaseException | None) -> UserError | None:
-    """What is told of a disk on which its user can make room, or which he can allow to be written to, and of a name
-    that no disk takes."""
+    """What is told of a disk or a path with which its user can do something."""
     if isinstance(error, OSError) and error.errno in _FIXES:
         return UserError(f"{words(error)}; {_FIXES[error.errno]}")
     return None

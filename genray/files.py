@@ -2,10 +2,11 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ _HALF = ".half"  # ends the name of a file that is being written
 _MOST_VALUES = 100_000  # in YAML, where aliases of aliases can stand for more than any memory holds
 _DEEPEST = 100  # levels of YAML, of which each takes Python some of its stack, here and in what reads the values
 _MOST_BITS = 10_000  # of an integer, which Python would not write out beyond 4,300 digits
+SEAL = "sha256"  # the key under which JSON holds the checksum of all else in it
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -62,6 +64,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Standard JSON: a number that is not finite is refused, as no other reader would take it."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """With a checksum, by which a reader knows that nothing in it was changed."""
+    content = json.loads(json.dumps({key: held for key, held in value.items() if key != SEAL}))
+    text = json.dumps(content, sort_keys=True)
+    return {**value, SEAL: hashlib.sha256(text.encode()).hexdigest()}
+
+
+def is_sealed(value: Any) -> bool:
+    return isinstance(value, dict) and SEAL in value and sealed(value)[SEAL] == value[SEAL]
 
 
 def holds_nothing(folder: Path, first: str) -> bool:

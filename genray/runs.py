@@ -12,6 +12,7 @@ result.json       scores on the test split, once it was evaluated
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,8 @@ class Run:
     @property
     def frames(self) -> dict[int, Path]:
         """Small pictures of samples, by epoch, in order of time."""
-        return {int(path.stem): path for path in sorted(self.path.glob("frames/[0-9]*.webp"))}
+        found = sorted(self.path.glob("frames/[0-9]*.webp"))
+        return {int(path.stem): path for path in found if path.stem.isdecimal()}
 
     @property
     def result_path(self) -> Path:
@@ -68,7 +70,7 @@ class Run:
             return []
         *lines, _cut = self.metrics_path.read_bytes().split(b"\n")
         try:
-            return [_json_object(line) for line in lines]
+            return [_row(line) for line in lines]
         except ValueError as error:
             raise UserError(f"{self.metrics_path}: a line is no row ({error}); mend or remove the file") from None
 
@@ -85,10 +87,22 @@ class Run:
 
 def _json_object(content: bytes) -> dict[str, Any]:
     """Raises ValueError."""
-    value = json.loads(content)
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     if not isinstance(value, dict):
         raise ValueError(f"it must be a JSON object, got {type(value).__name__}")
     return value
+
+
+def _row(line: bytes) -> Row:
+    """Raises ValueError."""
+    row: Row = _json_object(line)
+    for key in ("epoch", "train_seconds"):
+        if not isinstance(value := row.get(key), int | float) or not math.isfinite(value):
+            raise ValueError(f"{key} must be a number, got {value!r}")
+    return row
 
 
 def open_run(path: Path | str) -> Run:

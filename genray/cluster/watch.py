@@ -42,9 +42,13 @@ def watch(folder: Path, view: View | None = None) -> tuple[dict[str, Any], Path]
 def comparison_of(folder: Path) -> dict[str, Any]:
     """What a sweep's comparison.json holds, with its runs where they are seen from here: it may have been written on
     another machine. Raises FileNotFoundError."""
-    comparison: dict[str, Any] = json.loads((folder / "comparison" / "comparison.json").read_text())
-    for row in comparison["rows"]:
-        row["runs"] = [str(folder.absolute() / Path(*Path(run).parts[-2:])) for run in row["runs"]]
+    path = folder / "comparison" / "comparison.json"
+    try:
+        comparison: dict[str, Any] = json.loads(path.read_text())
+        for row in comparison["rows"]:
+            row["runs"] = [str(folder.absolute() / Path(*Path(run).parts[-2:])) for run in row["runs"]]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise UserError(f"{path} is damaged; make it again with `genray compare {folder}`") from None
     return comparison
 
 

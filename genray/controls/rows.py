@@ -48,13 +48,21 @@ def control_rows(experiment: Experiment, result: Mapping[str, Any], metric_names
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("GENRAY_CACHE") or "~/.cache/genray").expanduser() / "controls" / name
     path = folder / "rows.json"
-    if path.is_file():
-        kept: list[Row] = json.loads(path.read_text())
+    if (kept := _kept(path)) is not None:
         return kept
     data = _dataset(experiment, result)
     rows = score(_judge(experiment, result, data, metric_names), data, experiment, folder)
-    files.write_json(path, rows)  # last: where it is, the pictures are
+    files.write_json(path, files.sealed({"rows": rows}))  # last: where it is, the pictures are
     return rows
+
+
+def _kept(path: Path) -> list[Row] | None:
+    """Rows that were written before; None where they are not there, or not as they were written."""
+    try:
+        kept = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return kept["rows"] if files.is_sealed(kept) else None
 
 
 def score(judge: Judge, data: Dataset, experiment: Experiment, folder: Path) -> list[Row]:

@@ -14,8 +14,8 @@ from torch import nn
 
 from genray import metrics, pictures, projector
 from genray.data.spec import Dataset, Split
-from genray.errors import Fault
-from genray.files import write_json
+from genray.errors import Fault, UserError
+from genray.files import sealed, write_json
 from genray.images import grid, save_png, to_uint8
 from genray.metrics.attempt import SAMPLES, Failures, compute_each, fail, left_out
 from genray.metrics.base import CHUNK, Context, Extractor, FeatureSet, require_finite, require_images, some_of
@@ -168,7 +168,7 @@ def evaluate_run(
     ]
     given = set[str]().union(*scores, *failures)
     others = zip(names[1:], scores[1:], failures[1:], strict=True)
-    result = {
+    content = {
         "experiment": experiment.plain(),
         "dataset": experiment.dataset,
         "fingerprint": dataset.fingerprint,
@@ -187,7 +187,7 @@ def evaluate_run(
         "classifier": {"name": judge.extractor.classifier.name, "hash": judge.extractor.classifier.hash},
         "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "train_seconds": history[-1]["train_seconds"] if history else 0.0,
-        "test_reads": (run.result or {}).get("test_reads", 0) + 1,
+        "test_reads": _test_reads(run) + 1,
         "seed": experiment.seed,
         "device": _describe(device),
         "versions": versions(),
@@ -195,8 +195,18 @@ def evaluate_run(
     }
     _draw_pictures(run, [pictures.Shown(model, judge.split, device, s, judge.known(dataset.train)) for s in samplers])
     projector.write(run, model, judge.split, device)
+    result = sealed(content)
     write_json(run.result_path, result)
     return result
+
+
+def _test_reads(run: Run) -> int:
+    """So far. A result.json that cannot be read tells of one."""
+    try:
+        reads = (run.result or {}).get("test_reads", 0)
+    except UserError:
+        return 1
+    return reads if isinstance(reads, int) else 1
 
 
 def _draw_pictures(run: Run, each: Sequence[pictures.Shown]) -> None:

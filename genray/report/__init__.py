@@ -33,14 +33,18 @@ def compare(
     result, over_all = comparison.joined(results), summary.of_datasets(results)
     if over_all is not None:
         result["summary"] = over_all
-    page = html.render(results, collections, paths=paths, out=out, summary=over_all)
+    texts = {  # all that can be refused is made before anything is written
+        "comparison.csv": tables.csv(result),
+        "comparison.md": tables.markdown(result),
+        "index.html": html.render(results, collections, paths=paths, out=out, summary=over_all),
+    }
+    events = tensorboard.events(results, collections)
     try:
         files.drop_half_written(out)
         files.write_json(out / "comparison.json", result)
-        files.write_text(out / "comparison.csv", tables.csv(result))
-        files.write_text(out / "comparison.md", tables.markdown(result))
-        files.write_text(out / "index.html", page)
-        tensorboard.write(results, collections, out)
+        for name, text in texts.items():
+            files.write_text(out / name, text)
+        tensorboard.write(out, *events)
     except OSError as error:
         raise UserError(
             f"cannot write the comparison to {out}: {error.strerror}; give another folder with --out"

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genray import schema
 from genray.errors import UserError
 from genray.overrides import flatten
 from genray.report.comparable import apart, refuse_mixtures
 from genray.report.entry import Entry
 from genray.report.search import Search, read_searches
+from genray.result import refuse_damaged
 from genray.runs import open_run
-
-REQUIRED = ("experiment", "split", "sampled_from", "num_samples", "metrics", "num_parameters", "train_seconds")
+from genray.space import Sweep
 
 
 @dataclass(frozen=True)
@@ -141,14 +140,13 @@ def _read_run(path: Path) -> list[Entry]:
     result = run.result
     if result is None:
         raise UserError(f"{path} was not evaluated: it holds no result.json; run `genray evaluate {path}`")
-    if lacking := [key for key in REQUIRED if not isinstance(result, dict) or key not in result]:
-        raise UserError(f"{run.result_path} is half-written: it lacks {lacking[0]!r}; run `genray evaluate {path}`")
+    refuse_damaged(run, result)
     return [Entry(run, result), *(Entry(run, result | other, first=False) for other in result.get("also", []))]
 
 
 def _read_sweep(path: Path) -> Source:
     """A sweep with its finalists. One that has no result is left out of the table, and the notes say so."""
-    settings = schema.read_yaml(path / "sweep.yaml")
+    settings = Sweep.load(path / "sweep.yaml").plain()
     sweep = SweepFolder(path, settings, read_searches(path, settings))
     entries, notes = list[Entry](), list[str]()
     for model in settings.get("models", []):

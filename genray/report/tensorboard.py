@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from genray import files
 from genray.report.collect import Collection
 from genray.report.gallery import typical
+from genray.report.pictures import opened
 from genray.report.tables import markdown
 
 SUFFIX = ".comparison"  # of our own event files, which a later comparison replaces
@@ -22,9 +22,8 @@ SIDE = 320  # pixels of one picture on the wall
 CAPTION = 28  # pixels above it
 
 
-def write(results: Mapping[str, Mapping[str, Any]], collections: Mapping[str, Collection], out: Path) -> None:
-    """One event file in `out`, of comparisons by name. It takes the place of those that an earlier comparison wrote,
-    and of no other."""
+def events(results: Mapping[str, Mapping[str, Any]], collections: Mapping[str, Collection]) -> tuple[str, bytes]:
+    """One event file of comparisons by name: what it is called, and what it holds."""
     from tensorboardX import SummaryWriter  # takes two seconds
 
     with tempfile.TemporaryDirectory() as folder:
@@ -35,9 +34,14 @@ def write(results: Mapping[str, Mapping[str, Any]], collections: Mapping[str, Co
                 if (picture := wall(comparison, collections[name])) is not None:
                     writer.add_image(f"{tag}/samples", picture, dataformats="HWC")
         [new] = Path(folder).iterdir()
-        files.write_bytes(out / new.name, new.read_bytes())
+        return new.name, new.read_bytes()
+
+
+def write(out: Path, name: str, content: bytes) -> None:
+    """It takes the place of those that an earlier comparison wrote, and of no other."""
+    files.write_bytes(out / name, content)
     for old in out.glob(f"events.out.tfevents.*{SUFFIX}"):
-        if old.name != new.name:
+        if old.name != name:
             old.unlink()
 
 
@@ -54,8 +58,7 @@ def wall(comparison: Mapping[str, Any], collection: Collection) -> NDArray[np.ui
     canvas = Image.new("RGB", (SIDE * len(pictures), SIDE + CAPTION), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=16)
     for i, (label, path) in enumerate(pictures):
-        with Image.open(io.BytesIO(path.read_bytes())) as image:
-            tile = image.convert("RGB")
+        tile = opened(path).convert("RGB")
         tile.thumbnail((SIDE - 8, SIDE - 8))
         draw.text((i * SIDE + 4, 4), label, fill="black", font=font)
         canvas.paste(tile, (i * SIDE + 4, CAPTION))

@@ -11,6 +11,7 @@ from genray import console, metrics, runs
 from genray.config import Experiment
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault, UserError
+from genray.files import is_sealed
 from genray.metrics import ais, ais_gaussian, evaluate, importance_bound
 from genray.metrics.attempt import SAMPLES
 from genray.metrics.evaluate import Judge, draw, evaluate_run, make_judge, training_features
@@ -18,6 +19,7 @@ from genray.metrics.features import Extractor
 from genray.metrics.floor import floor, summarize
 from genray.report import comparison
 from genray.report.collect import collect
+from genray.result import refuse_damaged
 from tests.metrics.fakes import Replay, SampleOnly
 
 SAMPLE_METRICS = ("class_entropy", "frechet", "kernel", "prdc")
@@ -240,6 +242,8 @@ def test_a_runs_result(run: runs.Run, extractor: Extractor, digits: Dataset) -> 
     judge = make_judge(extractor, digits.test, ALL)
     result = evaluate_run(run, judge, {"frechet": {"mean": 1.0, "ci95": 0.1, "values": [1.0]}}, digits)
     assert json.loads(run.result_path.read_text()) == result
+    assert is_sealed(run.result)
+    refuse_damaged(run, result)
     contract = {
         "split": "test",
         "sampled_from": "prior",
@@ -266,6 +270,9 @@ def test_each_evaluation_counts_as_a_reading_of_the_test_split(run: runs.Run, ex
     judge = make_judge(extractor, digits.test, ("class_entropy",))
     reads = [evaluate_run(run, judge, {}, digits)["test_reads"] for _ in range(3)]
     assert reads == [1, 2, 3]
+    for damaged in ("{", '{"test_reads": "x"}'):  # which tells of one
+        run.result_path.write_text(damaged)
+        assert evaluate_run(run, judge, {}, digits)["test_reads"] == 2
 
 
 def read_png(path: Path) -> np.ndarray:

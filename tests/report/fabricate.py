@@ -234,7 +234,8 @@ def write_sweep(
     folder: Path, *, models: tuple[str, ...] = MODELS, seeds: int = 5, trials: int = 8, **changes: Any
 ) -> Path:
     folder.mkdir(parents=True)
-    (folder / "sweep.yaml").write_text(yaml.safe_dump(SETTINGS | {"models": list(models)} | changes, sort_keys=False))
+    own = {"models": list(models), "model_search": {m: s for m, s in SETTINGS["model_search"].items() if m in models}}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(SETTINGS | own | changes, sort_keys=False))
     for model in models:
         write_search(folder, model, trials=trials)
         for i in range(seeds):

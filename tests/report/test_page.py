@@ -203,7 +203,7 @@ def test_curves_are_means_and_ranges_of_metrics_jsonl(whole: tuple[str, Page], s
 
 def test_what_comes_from_files_is_shown_and_not_run(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
-    folder = write_sweep(tmp_path / "a sweep #1 & more", models=("vae",), seeds=0, name=evil)
+    folder = write_sweep(tmp_path / "a sweep #1 & more", models=("vae",), seeds=0)
     write_search(folder, "gan", fail=evil)
     settings = yaml.safe_load((folder / "sweep.yaml").read_text())
     (folder / "sweep.yaml").write_text(yaml.safe_dump(settings | {"models": ["vae", "gan"]}))
