@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 Value = bool | int | float | str | None
+Count = int | None  # in a class that has a field `int`, that is another thing
 
 MOST_STEPS = 10**9  # in a range: beyond, every step divides it within a rounding error
 _INSIDE = (3 - math.sqrt(5)) / 2  # where in a range it is tried beside its ends: at no round number
@@ -57,7 +58,7 @@ class Choice(Strict):
         return self.choice
 
     @property
-    def size(self) -> int | None:
+    def size(self) -> Count:
         """How many values there are; None for a continuous range."""
         return len(self.choice)
 
@@ -100,7 +101,7 @@ class Uniform(Strict):
         return round((high - low) / step)
 
     @property
-    def size(self) -> int | None:
+    def size(self) -> Count:
         return None if self.step is None else self._num_steps(self.step) + 1
 
     def grid(self) -> tuple[Value, ...] | None:
@@ -131,7 +132,7 @@ class LogUniform(Strict):
         return low, high, low * (high / low) ** _INSIDE
 
     @property
-    def size(self) -> int | None:
+    def size(self) -> Count:
         return None
 
     def grid(self) -> tuple[Value, ...] | None:
@@ -161,7 +162,7 @@ class Integer(Strict):
         return low, high, low + self.step
 
     @property
-    def size(self) -> int | None:
+    def size(self) -> Count:
         low, high = self.int
         return (high - low) // self.step + 1
 
