@@ -68,14 +68,16 @@ def drop_half_line(path: Path) -> None:
 
 
 def _check_lines(path: Path) -> None:
-    """Every line that has its end."""
+    """Every line that has its end; and what is left of a first line, where there is no more."""
     try:
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        *lines, half = path.read_bytes().split(b"\n") if path.exists() else [b""]
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; put a copy that can be read in its place") from None
+    if half and not lines and not half.startswith(b"{"):
+        lines = [half]
     for number, line in enumerate(lines, start=1):
         if problem := _problem(line):
-            raise _damaged(path, f"line {number} of {len(lines)} {problem}", last=number == len(lines))
+            raise _damaged(path, f"line {number} of {len(lines)} {problem}", last=1 < number == len(lines))
 
 
 def _damaged(path: Path, problem: str, *, last: bool = False) -> UserError:

@@ -97,7 +97,12 @@ def test_a_damaged_last_line_that_has_its_end_is_refused_and_can_be_removed(swep
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"hello\n", "line 1 of 1 is not JSON"), (b"[1]\n", "line 1 of 1 is no entry")]
+    ("content", "words"),
+    [
+        (b"hello", "line 1 of 1 is not JSON); put"),
+        (b"hello\n", "line 1 of 1 is not JSON); put"),
+        (b"[1]\n", "line 1 of 1 is no entry"),
+    ],
 )
 def test_what_is_no_journal_is_refused(swept: Path, content: bytes, words: str) -> None:
     (swept / "study.journal").write_bytes(content)
