@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 Value = bool | int | float | str | None
+Count = int | None  # in a class that has a field `int`, that is another thing
 
+MOST_STEPS = 10**9  # in a range: beyond, every step divides it within a rounding error
 _INSIDE = (3 - math.sqrt(5)) / 2  # where in a range it is tried beside its ends: at no round number
 
 
@@ -55,6 +57,11 @@ class Choice(Strict):
         """Values that must give a valid experiment: all choices; both ends of a range and a point inside."""
         return self.choice
 
+    @property
+    def size(self) -> Count:
+        """How many values there are; None for a continuous range."""
+        return len(self.choice)
+
     def grid(self) -> tuple[Value, ...] | None:
         """Every value; None for a continuous range."""
         return self.choice
@@ -69,7 +76,14 @@ class Uniform(Strict):
     @model_validator(mode="after")
     def _check(self) -> Self:
         low, high = _ordered("uniform", self.uniform)
-        if self.step is not None and not math.isclose(round((high - low) / self.step) * self.step, high - low):
+        if self.step is None:
+            return self
+        if (high - low) / self.step > MOST_STEPS:
+            raise ValueError(
+                f"step must be at least {1 / MOST_STEPS:g} of the range, got uniform=[{low:g}, {high:g}], "
+                f"step={self.step:g}; raise it, or leave it out"
+            )
+        if not math.isclose(self._num_steps(self.step) * self.step, high - low):
             raise ValueError(
                 f"step must divide the range, got uniform=[{low:g}, {high:g}], step={self.step:g}; change one of them"
             )
@@ -82,11 +96,18 @@ class Uniform(Strict):
         low, high = self.uniform
         return low, high, low + (self.step or _INSIDE * (high - low))
 
+    def _num_steps(self, step: float) -> int:
+        low, high = self.uniform
+        return round((high - low) / step)
+
+    @property
+    def size(self) -> Count:
+        return None if self.step is None else self._num_steps(self.step) + 1
+
     def grid(self) -> tuple[Value, ...] | None:
         if self.step is None:
             return None
-        low, high = self.uniform
-        return tuple(low + i * self.step for i in range(round((high - low) / self.step) + 1))
+        return tuple(self.uniform[0] + i * self.step for i in range(self._num_steps(self.step) + 1))
 
 
 class LogUniform(Strict):
@@ -109,6 +130,10 @@ class LogUniform(Strict):
     def probes(self) -> tuple[Value, ...]:
         low, high = self.loguniform
         return low, high, low * (high / low) ** _INSIDE
+
+    @property
+    def size(self) -> Count:
+        return None
 
     def grid(self) -> tuple[Value, ...] | None:
         return None
@@ -135,6 +160,11 @@ class Integer(Strict):
     def probes(self) -> tuple[Value, ...]:
         low, high = self.int
         return low, high, low + self.step
+
+    @property
+    def size(self) -> Count:
+        low, high = self.int
+        return (high - low) // self.step + 1
 
     def grid(self) -> tuple[Value, ...] | None:
         low, high = self.int

@@ -120,10 +120,18 @@ def locked(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise UserError(
-                f"{folder} is in use by another {what} that is running; wait for it, or give another --out"
-            ) from None
+            raise _in_use(folder, what) from None
         yield
+
+
+def _in_use(folder: Path, what: str) -> UserError:
+    return UserError(f"{folder} is in use by another {what} that is running; wait for it, or give another --out")
+
+
+def refuse_locked(folder: Path, what: str) -> None:
+    """Early, before anything is loaded or made; `locked` refuses who comes in between."""
+    if is_locked(folder):
+        raise _in_use(folder, what)
 
 
 def is_locked(folder: Path, lock: str = ".lock") -> bool:

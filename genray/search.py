@@ -108,5 +108,5 @@ def _known_pack(value: object) -> object:
 class Finalists(Strict):
     """The best configuration of each model, trained again with fresh seeds and scored on the test split."""
 
-    seeds: PositiveInt = 5
+    seeds: int = Field(default=5, gt=0, le=1000)
     pack: Annotated[Literal["auto"] | PositiveInt, BeforeValidator(_known_pack)] = "auto"  # see Sweep.pack_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -43,8 +43,10 @@ _NOT_SEARCHED = {  # what all trials of all models must share
     "model": "its keys are searched one by one, model.hidden for example",
 }
 
+MOST_POINTS = 100_000  # of a grid, which Optuna makes whole for every trial: 0.3 s
 
 Search = dict[str, Distribution]
+Found = TypeVar("Found")
 
 
 class Sweep(Strict):
@@ -159,6 +161,12 @@ class Sweep(Strict):
 
     def _check_grid(self) -> None:
         sizes = {model: self.grid_size(model) for model in self.models}
+        large = max(sizes, key=lambda model: sizes[model])
+        if sizes[large] > MOST_POINTS:
+            raise ValueError(
+                f"a grid must have <= {MOST_POINTS} points, got {large}={sizes[large]:.6g}; raise a step, give fewer "
+                f"choices, or set optuna.sampler to random"
+            )
         if self.trials is None and len(set(sizes.values())) > 1:
             raise ValueError(
                 f"trials is required where models' grids differ in size, got {sizes}; "
@@ -193,15 +201,17 @@ class Sweep(Strict):
 
     def grid(self, model: str) -> dict[str, tuple[Value, ...]]:
         """The values of each key, for the grid sampler."""
-        grids = {}
-        for key, distribution in self.space(model).items():
-            if (values := distribution.grid()) is None:
-                raise ValueError(f"search: {key!r} is continuous, which a grid cannot hold; give it a step or a choice")
-            grids[key] = values
-        return grids
+        return {key: self._refuse_continuous(key, d.grid()) for key, d in self.space(model).items()}
+
+    def _refuse_continuous(self, key: str, found: Found | None) -> Found:
+        if found is None:
+            raise ValueError(f"search: {key!r} is continuous, which a grid cannot hold; give it a step or a choice")
+        return found
 
     def grid_size(self, model: str) -> int:
-        return math.prod(len(values) for values in self.grid(model).values())
+        """Points of the grid, counted without making it."""
+        sizes = [self._refuse_continuous(key, d.size) for key, d in self.space(model).items()]
+        return math.prod(sizes)
 
     def experiment_of(self, model: str, params: Mapping[str, Value], *, seed: int | None = None) -> Experiment:
         """The experiment of one trial. `seed` replaces the trial's own, for a finalist."""

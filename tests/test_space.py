@@ -60,6 +60,7 @@ def test_there_is_one_search_space_a_model_and_the_three_named_ones() -> None:
             {"pack": 2, "objective": {"metric": "train_seconds", "mode": "min"}},
             "train_seconds cannot be compared of trials that share a device, got pack=2; set it to 1",
         ),
+        ({"finalists": {"seeds": 10**12}}, "less than or equal to 1000"),
         ({"finalists": {"pack": 0}}, "pack must be auto or a number of seeds >= 1, got 0"),
         ({"finalists": {"pack": "all"}}, "pack must be auto or a number of seeds >= 1, got 'all'"),
         ({"objective": [{"metric": "frechet"}, {"metric": "train_seconds"}], "scheduler": {"asha": {}}}, "none"),
@@ -80,6 +81,9 @@ def test_there_is_one_search_space_a_model_and_the_three_named_ones() -> None:
         (with_search(model__hidden={"int": [16, 64], "step": 10}), "step must divide"),
         (with_search(model__dropout={"uniform": [0.0, 1.0]}), "less than 1"),
         (with_search(model__dropout={"uniform": [0.0, 0.5], "step": 0.2}), "step must divide"),
+        (with_search(model__dropout={"uniform": [0.0, 0.5], "step": 1e-13}), "at least 1e-09 of the range"),
+        (with_search(model__dropout={"uniform": [0.0, 0.5], "step": 5e-324}), "raise it, or leave it out"),
+        (with_search(model__dropout={"uniform": [-1e308, 1e308], "step": 1.0}), "step must be at least"),
         (with_search(model__dropout={"uniform": [0.0, 0.5], "stop": 0.1}), "did you mean 'step'"),
         (with_search(model__dropout={"uniform": ["0", 0.5]}), "must be a number"),
         (with_search(model__dropout={"uniform": [0.0, float("nan")]}), "finite"),
@@ -91,6 +95,14 @@ def test_there_is_one_search_space_a_model_and_the_three_named_ones() -> None:
         (with_search(model__name={"choice": ["vae"]}), "named under `models`"),
         (with_search(dataset={"choice": ["digits"]}), "same images"),
         (with_search(model__dropout={"uniform": [0, 0.5]}) | {"optuna": {"sampler": "grid"}}, "continuous"),
+        (
+            with_search(seed={"int": [0, 10**12]}) | {"optuna": {"sampler": "grid"}},
+            "a grid must have <= 100000 points, got vae=1e+12; raise a step",
+        ),
+        (
+            with_search(model__dropout={"uniform": [0.0, 0.5], "step": 1e-6}) | {"optuna": {"sampler": "grid"}},
+            "<= 100000 points, got vae=500001",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_in_one_line(change: dict[str, Any], words: str) -> None:
@@ -188,11 +200,13 @@ def test_optuna_draws_every_value_of_a_range_and_no_other(distribution: dict[str
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
     assert {kind.suggest(study.ask(), "x") for _ in range(60)} == set(values)
     assert list(kind.grid() or ()) == values
+    assert kind.size == len(values)
 
 
 def test_ranges_with_a_step_hold_both_ends() -> None:
     [kind] = Sweep.parse(with_search(model__dropout={"uniform": [0.0, 0.5], "step": 0.1})).space("vae").values()
     assert kind.grid() == pytest.approx((0.0, 0.1, 0.2, 0.3, 0.4, 0.5))
+    assert kind.size == 6
 
 
 SECONDS = {"dataset": "digits", "budget": {"seconds": 9}}

@@ -11,29 +11,18 @@ comparison/            what came of it
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-from genray import files, schema
+from genray import files, journal, schema
 from genray.errors import UserError
 from genray.overrides import flatten
 from genray.space import Sweep
 
+JOURNAL = "study.journal"
 _EXTENDABLE = {"trials", "models", "controls", "lanes", "max_failures", "trial_timeout_s", "start_timeout_s"}
-
-
-class _SoleWriter(JournalFileSymlinkLock):
-    """No lock: the sweep holds its folder's. Optuna's own would keep a sweep that was killed waiting for 30 s."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
 
 
 @contextlib.contextmanager
@@ -43,18 +32,21 @@ def opened(out: Path, sweep: Sweep) -> Iterator[JournalStorage]:
         out.mkdir(parents=True, exist_ok=True)
         with files.locked(out, "sweep"):
             files.write_text(out / "sweep.yaml", schema.stamped(sweep.to_yaml()))
-            _drop_half_line(out / "study.journal")
-            yield _read(out / "study.journal")
+            journal.drop_half_line(out / JOURNAL)
+            yield journal.opened(out / JOURNAL, sweep.models)
     except (PermissionError, NotADirectoryError) as error:
         raise UserError(f"cannot write the sweep to {out}: {error.strerror}; give another folder with --out") from None
 
 
 def check(out: Path, sweep: Sweep, *, resume: bool) -> None:
     """Whether the sweep may work in this folder; changes nothing. Raises UserError."""
+    files.refuse_locked(out, "sweep")
     _check_place(out, resume)
     files.require_writable(out, "the sweep")
     if (out / "sweep.yaml").exists():
         _check_extension(Sweep.load(out / "sweep.yaml"), sweep, out)
+    if (out / JOURNAL).exists():
+        journal.opened(out / JOURNAL, sweep.models)
 
 
 def _check_place(out: Path, resume: bool) -> None:
@@ -92,27 +84,3 @@ def _rest(sweep: Sweep, models: tuple[str, ...]) -> dict[str, object]:
     plain = {key: value for key, value in sweep.plain().items() if key not in _EXTENDABLE}
     plain["model_search"] = {model: space for model, space in plain["model_search"].items() if model in models}
     return plain
-
-
-def _read(journal: Path) -> JournalStorage:
-    try:
-        return JournalStorage(JournalFileBackend(str(journal), _SoleWriter("")))
-    except OSError:
-        raise
-    except Exception as error:  # optuna raises whatever a damaged line leads to: KeyError, JSONDecodeError ...
-        problem = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{journal} is damaged ({type(error).__name__}: {problem}); put a whole copy in its place, or give another "
-            f"folder with --out: without it nobody knows which trials are done"
-        ) from None
-
-
-def _drop_half_line(journal: Path) -> None:
-    """A kill in the middle of a write leaves a line without its end, to which the next would be glued."""
-    if not journal.exists():
-        return
-    with journal.open("rb+") as file:
-        content = file.read()
-        if not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
-            os.fsync(file.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import ParamSpec
 
@@ -34,4 +35,5 @@ def watched(report: Callable[P, bool], timeout_s: float | None) -> Iterator[Call
 
 def _arm(timeout_s: float) -> None:
     """Ray replaces sys.stderr by something without a descriptor in some of its processes."""
+    timeout_s = min(timeout_s, threading.TIMEOUT_MAX)  # beyond, 292 years, it is an OverflowError
     faulthandler.dump_traceback_later(timeout_s, exit=True, file=sys.__stderr__ or sys.stderr)

@@ -38,8 +38,7 @@ def fetch(out: Path, bucket: Bucket | None) -> None:
     """Brings what the bucket holds of the sweep to its folder. Raises UserError where the bucket cannot be used."""
     if bucket is None:
         return
-    if files.is_locked(out):
-        raise UserError(f"{out} is in use by another sweep that is running; wait for it, or give another --out")
+    files.refuse_locked(out, "sweep")
     _check(bucket, out.name)
     there = bucket.list(out.name)
     if "sweep.yaml" not in there:

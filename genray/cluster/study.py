@@ -21,6 +21,7 @@ from genray.search import MOST_PERCENT, Asha, Median, Scheduler
 from genray.space import Sweep
 
 POPULATION = 8  # of NSGA-II; Optuna's 50 would make a sweep of 16 trials a random search
+SEEDS = 2**32  # NumPy takes no seed from here on
 
 
 @dataclass(frozen=True)
@@ -192,12 +193,12 @@ class _Grid(optuna.samplers.GridSampler):
 def make_sampler(sweep: Sweep, model: str, number: int) -> optuna.samplers.BaseSampler:
     """The sampler for trial `number`. Its randomness is a function of (seed, number), so that a resumed sweep does not
     draw again what the first trials drew."""
-    seed = sweep.optuna.seed * 1_000_003 + number
+    seed = (sweep.optuna.seed * 1_000_003 + number) % SEEDS
     match sweep.optuna.sampler:
         case "random":
             return optuna.samplers.RandomSampler(seed)
         case "grid":
-            return _Grid(sweep.grid(model), sweep.optuna.seed)
+            return _Grid(sweep.grid(model), sweep.optuna.seed % SEEDS)
         case "nsga2":
             return optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
     with warnings.catch_warnings():

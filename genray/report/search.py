@@ -14,11 +14,10 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from genray import journal
 from genray.errors import UserError
 
 FEWEST_FOR_IMPORTANCE = 4  # trials; a forest on fewer ranks parameters by chance
@@ -154,17 +153,19 @@ def read_objectives(settings: Mapping[str, Any]) -> tuple[Objective, ...]:
 
 def read_searches(folder: Path, settings: Mapping[str, Any]) -> dict[str, Search]:
     """Every model's study out of <folder>/study.journal; none where there is no journal yet."""
-    journal = folder / "study.journal"
-    if not journal.exists():
+    path = folder / "study.journal"
+    if not path.exists():
         return {}
-    try:
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-        studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
-    except Exception as error:  # optuna raises whatever a damaged line leads to: KeyError, JSONDecodeError …
-        problem = " ".join(str(error).split())
-        raise UserError(
-            f"{journal} is not an Optuna journal ({problem}); give a sweep whose journal is whole"
-        ) from None
+    named = settings.get("models")
+    models = [str(model) for model in named] if isinstance(named, list) else None
+    storage = journal.opened(path, models)
+    studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
+    for model in set(models or ()) - {study.study_name for study in studies}:
+        if any((folder / model).glob("finalist_*/result.json")):
+            raise UserError(
+                f"{path} must hold the search of each model with finalists, got none of {model}; put the sweep's own "
+                f"journal in its place"
+            )
     objectives = read_objectives(settings)
     searches = {}
     for study in studies:

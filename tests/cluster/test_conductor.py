@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from genray.cluster import folder
 from genray.cluster.conductor import Conductor
-from genray.cluster.study import Job
+from genray.cluster.study import Job, make_sampler
 from genray.errors import UserError
 from genray.report.search import epochs_of
 from genray.runs import create_run, open_run
@@ -106,6 +106,23 @@ def test_finalists_are_the_best_configuration_with_fresh_seeds(tmp_path: Path) -
             finalist = open_run(out / model / f"finalist_{k}").experiment
             assert expected.differences(finalist) == ["seed"]
             assert finalist.seed == k + 1  # trials have 0
+
+
+@pytest.mark.parametrize("seed", [5_000, 2**40])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid", "nsga2"])
+def test_a_sampler_takes_any_seed(sampler: str, seed: int) -> None:
+    tree = TREE | {"search": {"model.hidden": {"choice": [8, 16, 24]}}, "trials": 3}
+    sweep = Sweep.parse(tree | {"optuna": {"sampler": sampler, "seed": seed}})
+
+    def drawn() -> list[dict[str, Any]]:
+        study = optuna.create_study()
+        for number in range(3):
+            study.sampler = make_sampler(sweep, "vae", number)
+            trial = study.ask()
+            study.tell(trial, float(sweep.space("vae")["model.hidden"].suggest(trial, "model.hidden")))  # type: ignore[arg-type]
+        return [trial.params for trial in study.trials]
+
+    assert drawn() == drawn()
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])

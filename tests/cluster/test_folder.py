@@ -1,5 +1,8 @@
-"""A sweep's folder whose files were damaged."""
+"""A sweep's folder whose files were damaged, or that another process works in."""
 
+import io
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -9,7 +12,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from genray.cluster import folder
 from genray.errors import UserError
+from genray.journal import opened
 from genray.space import Sweep
+from tests.cluster.test_conductor import TREE, play, trials
 from tests.test_fuzz import assert_takes_or_refuses, edited
 
 SPACE = Sweep.parse({"models": ["vae"], "search": {"model.hidden": {"choice": [16, 32]}}, "trials": 2})
@@ -39,7 +44,7 @@ def test_a_journal_with_a_damaged_line_is_named_and_left_as_it_is(tmp_path: Path
     lines = journal.split(b"\n")
     lines[2] = lines[2][:20]
     (tmp_path / "study.journal").write_bytes(b"\n".join(lines))
-    with pytest.raises(UserError, match=r"study.journal is damaged \(JSONDecodeError.*; put a whole copy"):
+    with pytest.raises(UserError, match=r"study.journal is damaged \(line 3 of \d+ is not JSON\); put a whole copy"):
         studies(tmp_path)
     assert (tmp_path / "study.journal").read_bytes() == b"\n".join(lines)
 
@@ -52,3 +57,108 @@ def test_any_journal_opens_or_is_refused_in_a_line(tmp_path: Path, journal: byte
         assert_takes_or_refuses(lambda: studies(tmp_path))
 
     try_one()
+
+
+SMALL = Sweep.parse(
+    TREE
+    | {"experiment": {"dataset": "digits", "epochs": 2, "evaluate_every": 1}, "models": ["vae"], "trials": 2}
+    | {"optuna": {"sampler": "random"}, "finalists": {"seeds": 1}}
+)
+
+
+@pytest.fixture
+def swept(tmp_path: Path) -> Path:
+    play(SMALL, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def refused(out: Path) -> str:
+    """What a resume says, which leaves all as it was, and says the same the next time."""
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    said = set()
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"study\.journal") as error:
+            play(SMALL, out, resume=True)
+        said.add(str(error.value))
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    [line] = said
+    assert "\n" not in line
+    return line
+
+
+def test_a_damaged_last_line_that_has_its_end_is_refused_and_can_be_removed(swept: Path) -> None:
+    whole = trials(swept)
+    lines = (swept / "study.journal").read_bytes().splitlines(keepends=True)
+    (swept / "study.journal").write_bytes(b"".join([*lines[:-1], b"z" + lines[-1][1:]]))
+    assert f"line {len(lines)} of {len(lines)} is not JSON); remove that line, or put a whole copy" in refused(swept)
+    (swept / "study.journal").write_bytes(b"".join(lines[:-1]))
+    play(SMALL, swept, resume=True)
+    assert [(trial.params, trial.values) for trial in trials(swept)] == [(t.params, t.values) for t in whole]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"hello", "line 1 of 1 is not JSON); put"),
+        (b"hello\n", "line 1 of 1 is not JSON); put"),
+        (b"[1]\n", "line 1 of 1 is no entry"),
+    ],
+)
+def test_what_is_no_journal_is_refused(swept: Path, content: bytes, words: str) -> None:
+    (swept / "study.journal").write_bytes(content)
+    assert words in refused(swept)
+
+
+def test_a_value_that_reads_otherwise_than_it_was_written_is_refused(swept: Path) -> None:
+    lines = (swept / "study.journal").read_bytes().splitlines(keepends=True)
+    [first, *_] = [k for k, line in enumerate(lines) if b'"values":[' in line]
+    digit = lines[first].index(b'"values":[') + len(b'"values":[')
+    lines[first] = lines[first][:digit] + bytes([lines[first][digit] ^ 1]) + lines[first][digit + 1 :]
+    (swept / "study.journal").write_bytes(b"".join(lines))
+    assert f"line {first + 1} of {len(lines)} has another checksum than was written); put a whole copy" in refused(
+        swept
+    )
+
+
+def test_no_flipped_bit_changes_what_is_read(swept: Path) -> None:
+    content, whole = (swept / "study.journal").read_bytes(), trials(swept)
+    for place in range(0, len(content), 11):
+        flipped = content[:place] + bytes([content[place] ^ 1 << place % 7]) + content[place + 1 :]
+        (swept / "study.journal").write_bytes(flipped)
+        try:
+            opened(swept / "study.journal", ["vae"])
+        except UserError:
+            continue
+        assert trials(swept) == whole, (place, flipped[place - 20 : place + 20])
+
+
+def test_the_journal_of_another_sweep_is_refused(swept: Path, tmp_path: Path) -> None:
+    play(Sweep.parse(SMALL.plain() | {"models": ["gan"]}), tmp_path / "other")
+    (swept / "study.journal").write_bytes((tmp_path / "other" / "study.journal").read_bytes())
+    assert "must hold the searches of the models that sweep.yaml names, got gan; put the sweep's own" in refused(swept)
+
+
+def test_a_second_sweep_in_a_folder_ends_before_ray_is_there(swept: Path) -> None:
+    """Two processes: one that holds the folder as a sweep does, and the command."""
+    holds = "import sys\nfrom pathlib import Path\nfrom genray import files\n"
+    holds += "with files.locked(Path(sys.argv[1]), 'sweep'):\n    print('held', flush=True)\n    sys.stdin.read()"
+    first = subprocess.Popen(
+        [sys.executable, "-c", holds, str(swept)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert isinstance(first.stdout, io.TextIOBase)
+    assert first.stdout.readline() == "held\n"
+    command = "import sys\nfrom genray.cli import main\ncode = main()\nprint('ray' in sys.modules)\nsys.exit(code)"
+    second = subprocess.run(
+        [sys.executable, "-c", command, "sweep", str(swept / "sweep.yaml"), "--out", str(swept), "--resume"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert first.poll() is None
+    first.communicate(timeout=20)
+    assert (second.returncode, second.stdout) == (2, "False\n")
+    assert second.stderr.splitlines() == [
+        f"genray: {swept} is in use by another sweep that is running; wait for it, or give another --out"
+    ]
+    assert first.returncode == 0

@@ -41,3 +41,8 @@ def test_neither_the_answer_to_a_row_nor_what_comes_after_the_run_counts() -> No
     with watched(answered_late, 0.6) as heard:
         assert heard({}) is False
     time.sleep(0.7)
+
+
+def test_a_time_that_no_process_lives_is_none() -> None:
+    with watched(lambda row: True, 1e300) as heard:
+        assert heard({}) is True

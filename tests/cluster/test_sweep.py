@@ -112,18 +112,20 @@ def test_a_loss_that_is_not_finite_fails_its_trial_alone(tmp_path: Path) -> None
     assert "not finite" in by_rate[1e30].user_attrs["reason"]
 
 
-def kill_the_trial_of(run: Path, *, after_rows: int) -> None:
+def kill_the_trial_of(run: Path, *, after_rows: int, number: int = signal.SIGKILL) -> None:
     wait_until(lambda: has_rows(run, after_rows))
     for process in psutil.Process().children(recursive=True):
         if "Trainable" in " ".join(process.cmdline()[:1]):
-            process.kill()
+            process.send_signal(number)
 
 
 @pytest.mark.parametrize("max_failures", [1, 0])
 def test_a_process_that_dies_is_replaced_and_its_run_goes_on(tmp_path: Path, max_failures: int) -> None:
+    """Of a fault of its own, as a library's crash is. Kills are below, and in test_kills.py."""
     out = tmp_path / "out"
     tree = TREE | {"models": ["vae"], "trials": 1, "experiment": LONG, "max_failures": max_failures, "lanes": 1}
-    killer = threading.Thread(target=kill_the_trial_of, args=(out / "vae" / "trial_0000",), kwargs={"after_rows": 10})
+    how = {"after_rows": 10, "number": signal.SIGSEGV}
+    killer = threading.Thread(target=kill_the_trial_of, args=(out / "vae" / "trial_0000",), kwargs=how)
     killer.start()
     if max_failures:
         sweep(Sweep.parse(tree), out=out)

@@ -265,6 +265,23 @@ def test_damaged_journal_is_named(tmp_path: Path) -> None:
     assert str(folder / "study.journal") in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("hello\n", "is not JSON"), ("", "must hold the search of each model with finalists, got none of vae")],
+)
+def test_a_journal_that_is_none_is_named(tmp_path: Path, content: str, words: str) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae",), seeds=1)
+    (folder / "study.journal").write_text(content)
+    assert words in refusal(folder)
+
+
+def test_the_journal_of_another_sweep_is_named(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae",), seeds=1)
+    other = write_sweep(tmp_path / "other", models=("vae", "gan"), seeds=0)
+    shutil.copy(other / "study.journal", folder / "study.journal")
+    assert "models that sweep.yaml names, got gan; put the sweep's own journal in its place" in refusal(folder)
+
+
 def test_replaced_finalists_do_not_count(sweep: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(sweep, folder)
