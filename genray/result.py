@@ -37,6 +37,7 @@ class _Scores(_Read):
     sampled_from: str
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=True)] | None]  # what is no number is left out, and told
     failed: dict[str, str] | None = None
+    left_out: dict[str, str] | None = None
 
 
 class _Result(_Scores):

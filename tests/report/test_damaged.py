@@ -17,7 +17,6 @@ from genray.cluster import snapshot
 from genray.cluster.snapshot import Snapshot
 from genray.controls import rows
 from genray.runs import open_run
-from genray.train.log import RunLog
 from tests.report.fabricate import write_run, write_sweep
 
 Damage = Callable[[Path], object]  # done to a folder
@@ -165,13 +164,6 @@ def test_frame_of_no_epoch_is_left_out(whole: Path) -> None:
     shutil.copytree(whole / "run", "run")
     shutil.copy("run/frames/00010.webp", "run/frames/1abc.webp")
     assert list(open_run("run").frames) == [0, 10, 20, 30, 40]
-
-
-def test_a_row_without_epoch_is_told_when_a_run_goes_on(whole: Path) -> None:
-    shutil.copytree(whole / "run", "run")
-    text("metrics.jsonl", "{}\n")(Path("run"))
-    with pytest.raises(ValueError, match=r"run/metrics.jsonl: a line is no row \(epoch must be a number"):
-        RunLog(open_run("run"), epoch=1)
 
 
 @pytest.mark.parametrize("command", ["sample run --out", "evaluate"])
