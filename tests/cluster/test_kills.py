@@ -27,8 +27,8 @@ from tests.cluster.conftest import add_machine
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-SEVEN = {"process": 4, "machine": 2, "driver": 1}
-TWENTY = {"process": 11, "machine": 5, "driver": 4}
+SEVEN = {"process": 3, "segfault": 1, "machine": 2, "driver": 1}
+TWENTY = {"process": 9, "segfault": 2, "machine": 5, "driver": 4}
 EPOCHS = 24
 SEED = int(os.environ.get("GENRAY_KILLS_SEED", "0"))  # another seed kills others at other times
 TREE: dict[str, Any] = {
@@ -93,6 +93,8 @@ def harass(sweep: Sweep, cluster: Cluster, kills: dict[str, int], rng: random.Ra
         kind = plan.pop()
         if kind == "process":
             rng.choice(victims).send_signal(signal.SIGKILL)
+        elif kind == "segfault":
+            rng.choice(victims).send_signal(signal.SIGSEGV)
         elif kind == "machine":
             cluster.remove_node(
                 rng.choice(sorted(cluster.worker_nodes, key=lambda node: node.unique_id)), allow_graceful=False
