@@ -1,7 +1,10 @@
-"""A process that is killed, or whose disk is full, between any two of its calls that change files."""
+"""A process that is killed, or whose disk is full, between any two of its calls that change files, and in the middle of
+what it writes to logs."""
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 import sys
 import traceback
@@ -18,6 +21,30 @@ def _changes(event: str, arguments: tuple[Any, ...]) -> bool:
     if event == "open":
         return bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
     return event in _CHANGING
+
+
+class _Heard:
+    """A file that is written in place, as logs are: half of what is written is on the disk when `tell` is called."""
+
+    def __init__(self, file: Any, tell: Callable[[], object]) -> None:
+        self._file, self._tell = file, tell
+
+    def write(self, content: Any) -> int:
+        half = len(content) // 2
+        self._file.write(content[:half])
+        self._file.flush()
+        self._tell()
+        self._file.write(content[half:])
+        return len(content)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> _Heard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def in_a_child(action: Callable[[], int]) -> int:
@@ -45,7 +72,13 @@ def before_changes(folder: Path, do: Callable[[int, str], object]) -> None:
             do(next(calls), "os.fsync")
         fsync(file)
 
+    def heard_open(path: Any, mode: str = "r", *rest: Any, open_: Callable[..., Any] = io.open, **named: Any) -> Any:
+        file = open_(path, mode, *rest, **named)
+        seen = str(path).startswith(str(folder)) and not Path(str(path)).name.startswith(".")  # not half-written files
+        return _Heard(file, lambda: do(next(calls), "write")) if seen and mode.rstrip("bt+") in ("w", "a") else file
+
     os.fsync = heard_fsync
+    builtins.open = io.open = heard_open
     sys.addaudithook(hear)
 
 

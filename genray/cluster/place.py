@@ -110,9 +110,8 @@ class Elsewhere(Place):
 
 
 def _is_sent(name: str) -> bool:
-    """The checkpoint before the last guards against this machine's disk; a storage guards what it holds itself, and
-    would keep for ever the next one that a kill left."""
-    return not name.endswith((f"/{checkpoint.BEFORE}", f"/{checkpoint.NEXT}"))
+    """The checkpoint before the last guards against this machine's disk; a storage guards what it holds itself."""
+    return not name.endswith(f"/{checkpoint.BEFORE}")
 
 
 class Mirrored(Elsewhere):

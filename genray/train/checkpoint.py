@@ -27,7 +27,6 @@ from genray.errors import UserError
 from genray.files import set_aside, write_atomically
 
 FORMAT = 1
-NEXT = "next.pt"  # what becomes the last; a kill may leave it beside those of before
 BEFORE = "previous.pt"  # the checkpoint before the last, beside it
 BEST = "best.pt"  # the one of the best score, which may be the last
 _FIX = "remove it, and `genray train` with --resume goes on from the one before, or trains again"
@@ -51,7 +50,7 @@ _DAMAGED = (
 
 def save(path: Path, state: dict[str, Any], spec: DataSpec, *, best: bool = False) -> None:
     """The one before stays beside it: a disk can damage what it holds. So does the last one that was `best`."""
-    new = path.with_name(NEXT)
+    new = path.with_name("next.pt")
     write_atomically(new, lambda file: _write(file, state, spec))
     if best:
         same = path.with_name("best.next.pt")
@@ -74,7 +73,7 @@ def latest(
     """The state to go on from: the newest that is whole, of this experiment and like the state `like` of a trainer of
     it; None where there is none, and training begins anew. Others are set aside by the one process that works in the
     folder `alone`: the next to be saved must not take the place of a good one for theirs."""
-    for place in (path.with_name(NEXT), path, path.with_name(BEFORE)):
+    for place in (path, path.with_name(BEFORE)):
         try:
             if place.exists():
                 state, _ = read(place, device, experiment=experiment)

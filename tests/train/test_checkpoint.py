@@ -85,13 +85,6 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_good_one(tmp_path: Pa
     assert epoch_of(path) == 5
 
 
-def test_one_that_a_kill_left_before_its_last_name_is_gone_on_from(tmp_path: Path, tiny_spec: DataSpec) -> None:
-    path = tmp_path / "state.pt"
-    checkpoint.save(path, state_of(5), tiny_spec)
-    path.rename(path.with_name(checkpoint.NEXT))
-    assert epoch_of(path) == 5
-
-
 class Killed(BaseException):
     pass
 
