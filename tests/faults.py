@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 KILLED = 9
+_LOGS = ("metrics.jsonl", "events.", "study.journal")  # all else is written whole or not at all, or by a test
 _CHANGING = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink", "os.truncate"}
 
 
@@ -74,8 +75,8 @@ def before_changes(folder: Path, do: Callable[[int, str], object]) -> None:
 
     def heard_open(path: Any, mode: str = "r", *rest: Any, open_: Callable[..., Any] = io.open, **named: Any) -> Any:
         file = open_(path, mode, *rest, **named)
-        seen = str(path).startswith(str(folder)) and not Path(str(path)).name.startswith(".")  # not half-written files
-        return _Heard(file, lambda: do(next(calls), "write")) if seen and mode.rstrip("bt+") in ("w", "a") else file
+        is_log = mode[0] in "wa" and Path(str(path)).name.startswith(_LOGS) and str(path).startswith(str(folder))
+        return _Heard(file, lambda: do(next(calls), "write")) if is_log else file
 
     os.fsync = heard_fsync
     builtins.open = io.open = heard_open

@@ -24,7 +24,9 @@ def shared(tmp_path: Path, digits: Dataset) -> Shared:
 
 def test_out_of_memory_says_what_to_lower(shared: Shared) -> None:
     """A layer of 64 x 10^11 weights is more than any machine of today holds, and PyTorch says so at once."""
-    experiment = Experiment.parse({"model": {"name": "vae", "hidden": 10**11}, "batch_size": 96, "metrics": []})
+    experiment = Experiment.parse({"model": {"name": "vae"}, "batch_size": 96, "metrics": []})
+    wide = experiment.model.model_copy(update={"hidden": 10**11})  # which nobody can ask for
+    experiment = experiment.model_copy(update={"model": wide})
     with pytest.raises(Fault, match=r"out of memory on cpu with batch_size=96, model.hidden=100000000000; lower"):
         do(
             Task("vae/trial_0", experiment, False),
