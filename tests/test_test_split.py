@@ -73,8 +73,8 @@ def handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Dat
     monkeypatch.setattr(tuner.ray, "put", lambda value: value)
 
     def give(data: Dataset) -> tuple[Shared, Final]:
-        given = tuner._give(TRIAL, data, SameFolder(tmp_path), None, Told())  # type: ignore[arg-type]
-        return given.shared, given.final  # type: ignore[return-value]
+        given = tuner._give(TRIAL, data, SameFolder(tmp_path), None, Told())
+        return given.shared, given.final
 
     return give
 

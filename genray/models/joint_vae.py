@@ -11,13 +11,13 @@ from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor, nn
 
 from genray.config import ModelConfig, OptimizerConfig
-from genray.data.pairs import PAIRINGS, Pair, binarize, halves, one_hot
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.blocks import Network
 from genray.nn.elbo import log_likelihood_of
 from genray.nn.likelihoods import Likelihood
 from genray.nn.noise import Noise
+from genray.nn.pairs import PAIRINGS, Pair, binarize, halves, one_hot
 from genray.nn.posteriors import DiagonalGaussian
 from genray.nn.views import Encoder, ImageView, LabelView
 from genray.nn.warmup import Warmup

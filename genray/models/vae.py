@@ -10,7 +10,6 @@ from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
 
 from genray.config import OptimizerConfig, Size
-from genray.data.pairs import binarize
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.blocks import image_to_vector, vector_to_image
@@ -20,6 +19,7 @@ from genray.nn.importance import log_mean_exp, log_weights
 from genray.nn.layers import OneLayer, TwoLayerPosterior, TwoLayers
 from genray.nn.likelihoods import Bernoulli, Gaussian, mean_image
 from genray.nn.noise import Noise
+from genray.nn.pairs import binarize
 from genray.nn.posteriors import DiagonalGaussian
 from genray.nn.warmup import Warmup
 

@@ -119,7 +119,7 @@ def test_a_sampler_takes_any_seed(sampler: str, seed: int) -> None:
         for number in range(3):
             study.sampler = make_sampler(sweep, "vae", number)
             trial = study.ask()
-            study.tell(trial, float(sweep.space("vae")["model.hidden"].suggest(trial, "model.hidden")))  # type: ignore[arg-type]
+            study.tell(trial, float(sweep.space("vae")["model.hidden"].suggest(trial, "model.hidden")))
         return [trial.params for trial in study.trials]
 
     assert drawn() == drawn()

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from genray.data.spec import DataSpec
-from genray.data.views import require_parts
 from genray.errors import UserError
+from genray.nn.masks import require_parts
 from genray.nn.noise import Noise
 
 # B images, C channels, H height, W width, K classes

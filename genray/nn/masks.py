@@ -1,4 +1,4 @@
-"""Views of an image: which part of it is given, and copies of it, for models of x₁ → x₂ and of pairs (x₁, x₂)."""
+"""Which part of an image is given, for models of x₁ → x₂ and of pairs (x₁, x₂), and what such parts ask of images."""
 
 from __future__ import annotations
 

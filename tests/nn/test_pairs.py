@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from genray.data.pairs import PAIRINGS, binarize, halves, one_hot
 from genray.data.spec import DataSpec
 from genray.errors import UserError
 from genray.nn.noise import Noise
+from genray.nn.pairs import PAIRINGS, binarize, halves, one_hot
 
 GREY, COLOUR = DataSpec(1, 9, 9, 3), DataSpec(3, 9, 9, 3)
 
