@@ -29,6 +29,8 @@ EXCEPTIONS = {
     "the checksum is another": CAUGHT,
     "its weights do not have the hash that it names": CAUGHT,
     "it must be a JSON object, got ": CAUGHT,
+    "it is nested too deep": CAUGHT,
+    "{key} must be a number, got ": CAUGHT,
     "{value.name} is of one number of images alone": CAUGHT,
     "{_refusal(": PASSED_ON,
     "nothing to compare; ": NO_VALUE,
