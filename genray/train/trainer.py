@@ -43,9 +43,7 @@ class Trainer:
         self._steps = Steps(self.phases, self.model, batches, experiment, distributed)
         self.epoch, self.step, self.train_seconds, self.row = 0, 0, 0.0, Row()
         self.best: float | None = None  # of the leading score, at the checkpoints so far
-        self.logged: dict[int, int] | None = (
-            None  # by epoch the checksums of rows; None: the first checkpoints told none
-        )
+        self.logged: dict[int, int] | None = None  # checksums of rows by epoch, where the checkpoint tells them
         self.meter = Meter(experiment, batches.steps_per_epoch)
         self._time: Callable[[], float] = time.perf_counter
         self._started: float | None = None  # this epoch, on a clock that stands still while pictures are drawn
