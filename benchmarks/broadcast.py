@@ -22,8 +22,8 @@ from genray.cluster.place import SameFolder
 from genray.cluster.work import Final, Shared
 from genray.config import Experiment
 from genray.data.datasets import load
-from genray.metrics.evaluate import make_judge, training_features
-from genray.metrics.floor import floor
+from genray.evaluation.floor import floor
+from genray.evaluation.judge import make_judge, training_features
 
 
 def given(name: str) -> tuple[Shared, Final]:

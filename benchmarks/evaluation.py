@@ -20,10 +20,11 @@ from genray import extractors
 from genray.config import Experiment
 from genray.data import datasets
 from genray.data.spec import Split
-from genray.metrics.attempt import compute_each
+from genray.device import pick_device
+from genray.evaluation.attempt import compute_each
+from genray.evaluation.judge import draw, evaluating, make_judge, training_features
 from genray.metrics.base import Context
-from genray.metrics.evaluate import draw, evaluating, make_judge, training_features
-from genray.train.distributed import Distributed, pick_device
+from genray.train.distributed import Distributed
 from genray.train.trainer import make_trainer
 
 METRICS = (

@@ -17,7 +17,8 @@ from benchmarks.gpu_steps import as_they_are
 from genray.config import Experiment
 from genray.data.datasets import load
 from genray.data.spec import Dataset
-from genray.train.distributed import Distributed, pick_device
+from genray.device import pick_device
+from genray.train.distributed import Distributed
 from genray.train.pack import Pack
 from genray.train.trainer import Trainer, make_trainer
 

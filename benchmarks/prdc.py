@@ -18,9 +18,10 @@ from prdc import compute_prdc
 
 from benchmarks.common import header, spread
 from genray.data.spec import Split
+from genray.extractors.base import FeatureSet
+from genray.extractors.network import NUM_FEATURES
 from genray.metrics import prdc
-from genray.metrics.base import Context, FeatureSet
-from genray.metrics.network import NUM_FEATURES
+from genray.metrics.base import Context
 
 Values = dict[str, float]
 

@@ -39,9 +39,9 @@ from genray.cluster.sweep import sweep
 from genray.cluster.work import Means, Shared, Task, do
 from genray.config import Experiment
 from genray.data.datasets import load
+from genray.evaluation.judge import make_judge, training_features
+from genray.extractors.classifier import extractor_for
 from genray.files import parse_yaml
-from genray.metrics.evaluate import make_judge, training_features
-from genray.metrics.features import extractor_for
 from genray.runs import open_run
 from genray.space import Sweep
 from genray.train.distributed import Distributed

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import genray.train  # noqa: F401  the package first: were it imported later, it would replace the function of its name
 from genray.errors import Fault, UserError
 from genray.extractors.function import register_extractor
+from genray.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,8 +52,6 @@ __all__ = [
     "sweep",
     "train",
 ]
-
-__version__ = "0.1.0"
 
 PathLike = Path | str
 

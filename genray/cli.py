@@ -30,7 +30,7 @@ Version = Annotated[bool, typer.Option("--version", help="Show the version and e
 @app.callback(invoke_without_command=True)
 def root(version: Version = False) -> None:
     if version:
-        from genray import __version__
+        from genray.version import __version__
 
         typer.echo(f"genray {__version__}")
         raise typer.Exit

@@ -19,26 +19,12 @@ from pydantic import (
 from genray.errors import nearest
 from genray.extractors import DEFAULT
 from genray.overrides import flatten
+from genray.settings import Beta, Count, ModelConfig, OptimizerConfig
 from genray.strict import Strict
 
 _EPOCHS = 60  # of an experiment that says nothing of its budget
 
 MAX_SEED = 2**32 - 1  # of NumPy's older generators, which scikit-learn takes
-
-# Bounds that no honest use meets: beyond them, numbers and memory overflow where nothing says why.
-Count = Annotated[int, Field(gt=0, le=10**9)]
-Size = Annotated[int, Field(gt=0, le=16_384)]  # units, or draws, that lie in memory together
-
-Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-class OptimizerConfig(Strict):
-    """Adam, as one phase uses it. A model gives each of its phases one; an experiment may override parts of it."""
-
-    learning_rate: PositiveFloat = 1e-3
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    weight_decay: NonNegativeFloat = 0.0
-    clip_norm: PositiveFloat | None = None  # of the phase's whole gradient
 
 
 class PhaseOptimizer(Strict):
@@ -63,16 +49,6 @@ class Optimizer(PhaseOptimizer):
             if override:
                 changed |= override.model_dump(include=set(OptimizerConfig.model_fields), exclude_none=True)
         return OptimizerConfig(**changed)
-
-
-class ModelConfig(Strict):
-    """What every model has; `genray/models/<name>.py` adds its own fields and may change defaults."""
-
-    name: str
-    network: Literal["mlp", "conv"] = "mlp"
-    hidden: Size = 128  # width of an MLP's hidden layers; channels of a conv net's coarsest level
-    latent: Size = 20
-    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Resources(Strict):

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import genray
 from genray import files, provenance
 from genray.config import Experiment
 from genray.data.spec import DataSpec
 from genray.errors import UserError
 from genray.runs import load, open_run
+from genray.version import __version__
 
 if TYPE_CHECKING:
     from genray.models.base import GenerativeModel
@@ -61,7 +61,7 @@ def _require(suffix: str) -> None:
 
 def _metadata(experiment: Experiment, spec: DataSpec) -> dict[str, str]:
     return {
-        "genray": genray.__version__,
+        "genray": __version__,
         "commit": provenance.commit() or "",
         "dataset": experiment.dataset,
         "spec": json.dumps(asdict(spec)),

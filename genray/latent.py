@@ -53,16 +53,15 @@ def manifold(model: HasDecoder, corners: tuple[Tensor, Tensor] | None, device: t
 
 def codes(model: HasEncoder, split: Split, device: torch.device | str) -> Picture:
     """Where the codes of a split's images lie, a colour a label; above two dimensions, their first two components."""
-    index = np.linspace(0, len(split) - 1, min(len(split), MAX_CODES), dtype=int)
-    labels = None if split.labels is None else split.labels[index]
-    found = encode(model, Split(split.images[index]), device)
+    shown = split.some(MAX_CODES)
+    found = encode(model, shown, device)
     if found.shape[1] <= 2:
         names = [f"dimension {i + 1}" for i in range(2)]
         places = np.pad(found, ((0, 0), (0, 2 - found.shape[1])))
     else:
         places, shares = principal_components(found)
         names = [f"principal component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
-    return _scatter(places, labels, names)
+    return _scatter(places, shown.labels, names)
 
 
 def principal_components(codes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

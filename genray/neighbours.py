@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from genray.data.spec import Split
-from genray.metrics.base import FeatureSet, HasFeatures
+from genray.extractors.base import FeatureSet, HasFeatures
 from genray.metrics.distances import on_device
 from genray.metrics.memorization import nearest, unseen_to_train
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from genray import latent, neighbours
 from genray.completions import NUM_COMPLETIONS, complete
-from genray.data.spec import Split
+from genray.data.spec import Split, spread
 from genray.images import grid, paired_grid, to_float, to_uint8
 from genray.models.base import Completes, CrossGenerates, GenerativeModel, HasEncoder, Reconstructs
 from genray.nn.noise import Noise
@@ -31,7 +30,6 @@ NUM_CLASSES_SHOWN, NUM_OF_A_KIND = 20, 10
 NUM_CROSSED, NUM_CROSS_DRAWS = 10, 4
 
 Picture = NDArray[np.uint8]  # (H, W, C)
-Value = TypeVar("Value", np.uint8, np.int64)
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,6 @@ class Kind:
     title: str
     caption: str
     lettered: bool = False  # it holds text, which must not be made small
-
-
-def spread(images: NDArray[Value], count: int = NUM_SHOWN) -> NDArray[Value]:
-    """`count` images (n, C, H, W), or labels, evenly spaced among all: a folder's lie class by class."""
-    picked: NDArray[Value] = images[np.linspace(0, len(images) - 1, min(count, len(images)), dtype=int)]
-    return picked
 
 
 def samples(shown: Shown) -> Picture:

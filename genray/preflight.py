@@ -12,9 +12,10 @@ from genray.config import MAX_SEED, Experiment
 from genray.data.batches import check_batch_size
 from genray.data.spec import Split, TrainingData
 from genray.errors import UserError, nearest
-from genray.metrics import evaluate
-from genray.metrics.base import Context, FeatureSet, some_of
-from genray.metrics.network import NUM_FEATURES, NUM_ROTATIONS
+from genray.evaluation import judge
+from genray.extractors.base import FeatureSet
+from genray.extractors.network import NUM_FEATURES, NUM_ROTATIONS
+from genray.metrics.base import Context
 from genray.models.base import GenerativeModel, build
 from genray.samplers import PRIOR, samplers_of
 from genray.space import Sweep
@@ -43,7 +44,7 @@ def check_experiment(experiment: Experiment, data: TrainingData) -> None:
     """The batch size, the number of samples, that the model can be built for such images and sampled so, and the names
     of its phases."""
     check_batch_size(experiment.batch_size, len(data.train))
-    evaluate.count_samples(experiment.metrics, data.validation, experiment.num_samples)
+    judge.count_samples(experiment.metrics, data.validation, experiment.num_samples)
     model = _built(experiment, data)
     samplers_of(experiment.sampled_from, model, experiment.model.name)
     known = [phase.name for phase in model.phases()]
@@ -90,7 +91,7 @@ def _check_objective(score: str, experiment: Experiment, model: GenerativeModel,
     split = Split(images, None if labels is None else labels[:_NUM_PROBED])
     extractor = _AnyFeatures(data.spec.num_classes)
     features = extractor.features(images)
-    samples = some_of(split, experiment.num_samples or len(split))
+    samples = split.some(experiment.num_samples or len(split))
     fake = extractor.features(samples.images)
     device = torch.device("cpu")
     context = Context(features, fake, split, model.eval(), 0, device, extractor, samples, features, split)

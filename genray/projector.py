@@ -15,7 +15,6 @@ from genray import files
 from genray.data.spec import Split
 from genray.images import as_png
 from genray.models.base import GenerativeModel, HasEncoder
-from genray.pictures import spread
 from genray.runs import Run
 from genray.samplers import encode
 
@@ -31,10 +30,10 @@ def write(run: Run, model: GenerativeModel, split: Split, device: torch.device |
     those that are there; nothing for a model without an encoder."""
     if not isinstance(model, HasEncoder):
         return
-    images = spread(split.images, NUM_CODES)
-    labels = None if split.labels is None else spread(split.labels, NUM_CODES)
+    shown = split.some(NUM_CODES)
+    images, labels = shown.images, shown.labels
     folder, settings = run.path / FOLDER, [f'tensor_name: "codes of {run.experiment.dataset}"']
-    codes = encode(model, Split(images), device)
+    codes = encode(model, shown, device)
     files.write_text(folder / "codes.tsv", "".join("\t".join(f"{x:.6g}" for x in code) + "\n" for code in codes))
     settings.append(f'tensor_path: "{FOLDER}/codes.tsv"')
     if labels is not None:

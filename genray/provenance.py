@@ -9,13 +9,13 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-import genray
+from genray.version import __version__
 
 
 def versions() -> dict[str, str]:
     """Of Python, genray and the packages that move numbers."""
     packages = {name: version(name) for name in ("torch", "ray", "optuna", "torchmetrics")}
-    return {"python": platform.python_version(), **packages, "genray": genray.__version__}
+    return {"python": platform.python_version(), **packages, "genray": __version__}
 
 
 def made_with() -> dict[str, str]:
@@ -37,7 +37,7 @@ def processor() -> str:
 def commit() -> str | None:
     """The commit that genray runs from, with `-dirty` where tracked files were changed. Outside a checkout what
     GENRAY_COMMIT says, which goes with code that is sent to a cluster; else None."""
-    here = Path(genray.__file__).resolve().parent
+    here = Path(__file__).resolve().parent
     if not (here.parent / ".git").exists():  # installed, perhaps within some other project's checkout
         return os.environ.get("GENRAY_COMMIT")
     command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

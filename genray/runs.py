@@ -143,8 +143,8 @@ def _same_run(path: Path, experiment: Experiment, resume: bool) -> Run:
 def load(path: Path | str, *, best: bool = False, device: str = "cpu") -> GenerativeModel:
     """The trained model of a run, with its averaged weights, ready to sample; with `best` not as it was at last, but at
     the checkpoint with the best leading score on the validation split."""
+    from genray import checkpoint
     from genray.models.base import build
-    from genray.train import checkpoint
 
     run = open_run(path)
     if best and not run.best_checkpoint_path.exists():

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from genray.data.spec import Split
 from genray.errors import Fault, UserError
-from genray.images import to_float
-from genray.metrics.base import CHUNK
+from genray.metrics.base import real_batches
 from genray.models.base import GenerativeModel, HasDecoder, HasEncoder
 from genray.nn.noise import Noise
 
@@ -86,9 +85,7 @@ class Mixture:
 @torch.no_grad()
 def encode(model: HasEncoder, split: Split, device: torch.device | str = "cpu") -> NDArray[np.float64]:
     """Codes (N, Z) of a split's images, or of MAX_CODES among them. Raises Fault where one is not finite."""
-    index = np.linspace(0, len(split) - 1, min(len(split), MAX_CODES), dtype=int)
-    chunks = [index[start : start + CHUNK] for start in range(0, len(index), CHUNK)]
-    codes = torch.cat([model.encode(to_float(split.images[chunk], device)) for chunk in chunks])
+    codes = torch.cat([model.encode(batch["image"]) for _, batch in real_batches(split.some(MAX_CODES), device)])
     if not codes.isfinite().all():
         raise Fault("codes of training images must be finite, got NaN or infinity; lower optimizer.learning_rate")
     return codes.cpu().numpy().astype(np.float64)

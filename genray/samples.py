@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genray.errors import UserError, nearest
+from genray.evaluation import judge
 from genray.files import write_bytes
 from genray.images import grid, save_png
 
@@ -45,7 +46,6 @@ def draw(
 ) -> NDArray[np.uint8]:
     """`num` samples of a run, uint8 (N, C, H, W), with `label` all of one class, with `best` of its best checkpoint.
     Equal seeds give equal samples on the same kind of device."""
-    from genray.metrics import evaluate
     from genray.runs import load
 
     if num < 1:
@@ -54,7 +54,7 @@ def draw(
         raise UserError(f"--label needs --sampled-from prior, got {sampled_from}; leave out one of them")
     model = load(run, best=best, device=device)
     sampler = _sampler(run, model, sampled_from, device) if label is None else _of_label(run, model, label, device)
-    return np.concatenate(list(evaluate.draw(sampler.draw, num, seed=seed, device=device)))
+    return np.concatenate(list(judge.draw(sampler.draw, num, seed=seed, device=device)))
 
 
 def _sampler(run: Path | str, model: GenerativeModel, name: str, device: str) -> Sampler:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from genray.data.spec import TrainingData
-    from genray.metrics.evaluate import Judge
+    from genray.evaluation.judge import Judge
 
 Tell = Callable[[str], object]  # hears what is being done
 
@@ -32,7 +32,7 @@ def train(
     """Trains, in this process if one worker does. All that can be known to fail is refused before `out` is made."""
     from genray import extractors, preflight
     from genray.data import datasets
-    from genray.metrics.evaluate import make_judge, training_features
+    from genray.evaluation.judge import make_judge, training_features
 
     tell(f"reading {experiment.dataset}")
     data = datasets.load(experiment.dataset, image_size=experiment.image_size).training_data
@@ -87,8 +87,9 @@ def evaluate(
 def _scored(run: Run, sampled_from: Sequence[str], extractor: str, tell: Tell) -> dict[str, Any]:
     from genray import extractors
     from genray.data import datasets
-    from genray.metrics.evaluate import evaluate_run, make_judge, training_features
-    from genray.metrics.floor import floor
+    from genray.evaluation.evaluate import evaluate_run
+    from genray.evaluation.floor import floor
+    from genray.evaluation.judge import make_judge, training_features
 
     experiment = run.experiment
     data = datasets.load(experiment.dataset, image_size=experiment.image_size)
@@ -102,7 +103,7 @@ def _scored(run: Run, sampled_from: Sequence[str], extractor: str, tell: Tell) -
 
 def _device(experiment: Experiment) -> torch.device:
     """A GPU that is asked for and not there is refused, not replaced."""
-    from genray.train.distributed import pick_device
+    from genray.device import pick_device
 
     device = pick_device(experiment.resources.gpu)
     if experiment.resources.gpu and device.type == "cpu":

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: small tensors are slower on two threads
 
@@ -7,6 +10,9 @@ from hypothesis import settings
 
 from genray.data.spec import Dataset, DataSpec
 
+if TYPE_CHECKING:
+    from genray.extractors.classifier import Classifier
+
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
@@ -14,6 +20,14 @@ def digits() -> Dataset:
     from genray.data.datasets import load
 
     return load("digits")
+
+
+@pytest.fixture(scope="session")
+def extractor(digits: Dataset) -> Classifier:
+    """That of the digits, trained once a session and not cached on disk."""
+    from genray.extractors.classifier import train_extractor
+
+    return train_extractor(digits.training_data)
 
 
 @pytest.fixture

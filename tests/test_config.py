@@ -1,8 +1,9 @@
 import pytest
 
-from genray.config import Experiment, Optimizer, OptimizerConfig, PhaseOptimizer
+from genray.config import Experiment, Optimizer, PhaseOptimizer
 from genray.errors import UserError
 from genray.overrides import flatten, parse_overrides, with_values
+from genray.settings import OptimizerConfig
 
 
 def test_an_experiment_survives_yaml() -> None:

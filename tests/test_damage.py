@@ -11,13 +11,12 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from genray import files
+from genray import checkpoint, files
 from genray.cli import main
 from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.models.base import build
 from genray.runs import Run, create_run, open_run
-from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.loop import train
 from genray.train.trainer import make_trainer

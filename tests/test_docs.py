@@ -14,8 +14,9 @@ from genray import metrics, models
 from genray.arguments import sweep_of
 from genray.cli import main
 from genray.cluster.remote import settings
-from genray.config import Experiment, ModelConfig
+from genray.config import Experiment
 from genray.files import parse_yaml
+from genray.settings import ModelConfig
 from genray.space import Sweep
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import genray
-from genray import exports, models, onnx_sampler
+from genray import checkpoint, exports, models, onnx_sampler
 from genray.cli import main
 from genray.config import Experiment
 from genray.data.spec import Dataset
@@ -21,7 +21,6 @@ from genray.errors import UserError
 from genray.models.base import GenerativeModel, Progress, build
 from genray.nn.noise import Noise
 from genray.runs import create_run
-from genray.train import checkpoint
 
 OPTIONS = [
     *({"name": name} for name in models.names()),

@@ -11,13 +11,14 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from genray import checkpoint
 from genray.data.spec import Dataset, Split
-from genray.metrics.evaluate import Judge, evaluate_run, make_judge
-from genray.metrics.features import train_extractor
+from genray.evaluation.evaluate import evaluate_run
+from genray.evaluation.judge import Judge, make_judge
+from genray.extractors.classifier import train_extractor
 from genray.models.base import GenerativeModel
 from genray.report import compare
 from genray.runs import Row, Run, create_run, open_run
-from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.loop import train
 from tests.faults import cuts

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import genray
 from genray.data.spec import Split
+from genray.extractors.base import FeatureSet
 from genray.images import to_uint8
-from genray.metrics.base import FeatureSet
 from genray.neighbours import BETWEEN, GAP, LINE, NUM_SHOWN, Known, Neighbours, find, picture
 
 

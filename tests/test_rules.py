@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import yaml
@@ -37,6 +38,28 @@ def test_only_the_cluster_imports_ray() -> None:
             if any(name.split(".")[0] == "ray" for name in names):
                 found.add(path.relative_to(ROOT / "genray").parts[0])
     assert found == {"cluster"}
+
+
+def test_folders_and_files_import_each_other_in_one_direction() -> None:
+    """Genray's folders, and the files beside them; an import within a function counts too."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sources("genray")
+    }
+
+    def room(module: str) -> str:
+        return ".".join(module.split(".")[:2])
+
+    imports: dict[str, set[str]] = {room(module): set() for module in modules}
+    for module, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                whole = [f"{node.module}.{alias.name}" for alias in node.names]
+                names += [name if name in modules else node.module for name in whole]
+            imports[room(module)] |= {room(name) for name in names if room(name) in imports} - {room(module)}
+    assert imports["genray"] >= {"genray.single", "genray.runs"}
+    TopologicalSorter(imports).prepare()  # raises CycleError
 
 
 def test_hooks_of_pre_commit_are_what_the_tests_run_first() -> None:

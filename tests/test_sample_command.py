@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 import genray
+from genray import checkpoint
 from genray.cli import main
 from genray.config import Experiment
 from genray.data.spec import DataSpec
 from genray.images import GREY
 from genray.models.base import build
 from genray.runs import create_run
-from genray.train import checkpoint
 
 SPEC = DataSpec(1, 32, 32, 10)  # of a size that pictures do not enlarge
 

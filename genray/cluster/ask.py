@@ -15,8 +15,9 @@ from genray.cluster.parts import Asked, Begun, Record, Shelf
 from genray.errors import Fault, UserError
 from genray.report import drawing
 from genray.report import study as report
+from genray.report.answer import Answer
 from genray.report.words import counted, duration
-from genray.studies.base import Answer, Budget, Part, Study
+from genray.studies.base import Budget, Part, Study
 
 Keep = Callable[[Part, Begun | Record], object]
 

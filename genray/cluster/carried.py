@@ -7,8 +7,8 @@ import sys
 
 from ray import cloudpickle
 
+from genray.extractors.base import Extractor
 from genray.extractors.function import Function
-from genray.metrics.base import Extractor
 
 
 def carry(extractor: Extractor) -> None:

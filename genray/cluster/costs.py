@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from genray.cluster.measure import Given, ModelCost, measure
+from genray.device import pick_device
 from genray.errors import Fault
 from genray.report.words import listed
 from genray.space import Sweep
-from genray.train.distributed import Distributed, pick_device
+from genray.train.distributed import Distributed
 
 WAIT_S = 900.0  # for a machine to take a measurement: an autoscaling cluster starts one in minutes
 MEASURE_S = 300.0  # for all the measurements of one model, once it is begun

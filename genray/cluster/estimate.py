@@ -20,7 +20,7 @@ from genray.report.words import counted, duration, listed, number
 from genray.space import Sweep
 
 if TYPE_CHECKING:
-    from genray.metrics.evaluate import Judge
+    from genray.evaluation.judge import Judge
 
 OVERHEAD_S = 0.3  # of a run, in which nothing is trained: benchmarks/trial_overhead_cpu2_2026-11-22.md
 
@@ -112,7 +112,7 @@ def estimate(
 def _judge(experiment: Experiment, dataset: Dataset) -> Judge:
     from genray import extractors
     from genray.cluster.carried import carry
-    from genray.metrics.evaluate import make_judge, training_features
+    from genray.evaluation.judge import make_judge, training_features
 
     data, names = dataset.training_data, experiment.metrics
     extractor = extractors.make(experiment.extractor, data)

@@ -11,7 +11,7 @@ from genray.cluster import environment
 from genray.config import Experiment
 from genray.data.spec import TrainingData
 from genray.errors import Fault, UserError
-from genray.metrics.evaluate import Judge
+from genray.evaluation.judge import Judge
 from genray.runs import Row, Run
 
 

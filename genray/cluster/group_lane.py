@@ -18,9 +18,10 @@ from genray.cluster.deaths import RAISED, cause_of
 from genray.cluster.lane import Event, Lane, could_not_write, end_of
 from genray.cluster.work import Final, Means, Shared, Task, do
 from genray.config import Experiment
+from genray.device import pick_device
 from genray.errors import Fault, UserError
 from genray.runs import Row
-from genray.train.distributed import Distributed, pick_device
+from genray.train.distributed import Distributed
 
 ALL_FAILED_S = 20.0  # in which every rank must have met a fault that was of the run, and not of one rank alone
 

@@ -12,9 +12,10 @@ from ray.train.torch import TorchTrainer
 from genray.cluster.lane import Event, Lane, could_not_write, end_of
 from genray.cluster.packing import do_all
 from genray.cluster.work import Final, Means, Shared, Task
+from genray.device import pick_device
 from genray.errors import Fault, UserError
 from genray.runs import Row
-from genray.train.distributed import Distributed, pick_device
+from genray.train.distributed import Distributed
 from genray.train.together import Ended
 
 

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import torch
 
+from genray import checkpoint
 from genray.cluster.place import scratch
 from genray.config import Experiment
 from genray.data.spec import TrainingData
 from genray.distributions import Choice, Distribution, Integer, LogUniform, Value
 from genray.errors import Fault, UserError
-from genray.metrics.evaluate import Judge
+from genray.evaluation.judge import Judge
 from genray.runs import Row, create_run
 from genray.space import Sweep
-from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.evaluator import Evaluator
 from genray.train.log import RunLog

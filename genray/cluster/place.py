@@ -15,13 +15,12 @@ import ray
 from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from genray import files
+from genray import checkpoint, files
 from genray.claim import Claim, Turn
 from genray.cluster import resources
 from genray.cluster.mirror import SHARED, bucket_of
 from genray.errors import Fault, UserError
 from genray.storage import Disk, Stamp, Storage, patiently, pull, push
-from genray.train import checkpoint
 
 CONCURRENT = 8  # transfers to the driver's disk at once
 MARKS = ".owners"  # a folder beside those of the runs, which are their own

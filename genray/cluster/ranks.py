@@ -14,7 +14,8 @@ from ray.exceptions import GetTimeoutError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from genray.train.distributed import Distributed, pick_device
+from genray.device import pick_device
+from genray.train.distributed import Distributed
 
 
 class Rank:

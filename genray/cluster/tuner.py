@@ -26,8 +26,8 @@ from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.endings import of_disk
 from genray.errors import Fault, UserError
-from genray.metrics.evaluate import make_judge, training_features
-from genray.metrics.floor import floor
+from genray.evaluation.floor import floor
+from genray.evaluation.judge import make_judge, training_features
 from genray.overrides import with_values
 from genray.space import Sweep
 

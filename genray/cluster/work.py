@@ -16,7 +16,8 @@ from genray.cluster.place import Place
 from genray.config import Experiment
 from genray.data.spec import Dataset, TrainingData
 from genray.errors import Fault
-from genray.metrics.evaluate import Judge, evaluate_run
+from genray.evaluation.evaluate import evaluate_run
+from genray.evaluation.judge import Judge
 from genray.runs import Row, Run, create_run
 from genray.train.distributed import Distributed
 from genray.train.loop import Outcome, train

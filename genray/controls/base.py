@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from genray.config import ModelConfig
 from genray.data.spec import DataSpec
 from genray.models.base import GenerativeModel, Phase
+from genray.settings import ModelConfig
 
 
 class Fitted(GenerativeModel):

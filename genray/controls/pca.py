@@ -12,7 +12,6 @@ from torch import Tensor
 from genray.controls.base import Fitted
 from genray.data.spec import DataSpec, Split
 from genray.images import to_float
-from genray.metrics.base import some_of
 from genray.nn.noise import Noise
 
 # N training images or samples, D pixels (channels included), K axes
@@ -61,7 +60,7 @@ def fit(train: Split, spec: DataSpec, *, seed: int) -> PCA:
 
 def pixels_of(train: Split) -> NDArray[np.float64]:
     """Pixels (N, D) in [-1, 1] of MAX_IMAGES training images at most."""
-    return to_float(some_of(train, MAX_IMAGES).images).flatten(1).double().numpy()
+    return to_float(train.some(MAX_IMAGES).images).flatten(1).double().numpy()
 
 
 def fit_axes(pixels_ND: NDArray[np.float64], *, seed: int) -> Any:

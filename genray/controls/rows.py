@@ -16,13 +16,13 @@ from genray.controls import gaussian_mixture, memorizer, pca
 from genray.data import datasets
 from genray.data.spec import Dataset
 from genray.errors import UserError
+from genray.evaluation.attempt import Failures
+from genray.evaluation.judge import Judge, evaluating, make_judge, training_features
 from genray.images import save_png
-from genray.metrics.attempt import Failures
-from genray.metrics.evaluate import Judge, evaluating, make_judge, training_features
+from genray.intervals import summarize
 from genray.models.base import GenerativeModel, build
 from genray.pictures import Shown, samples
 from genray.provenance import commit
-from genray.report.intervals import summarize
 from genray.samplers import PRIOR, Sampler
 
 Row = dict[str, Any]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 # N images, C channels, H height, W width
+
+Value = TypeVar("Value", bound=np.generic)
+
+
+def spread(rows: NDArray[Value], count: int) -> NDArray[Value]:
+    """At most `count` rows of an array (N, …), evenly spread over it."""
+    picked: NDArray[Value] = rows[np.linspace(0, len(rows) - 1, min(count, len(rows)), dtype=int)]
+    return picked
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def some(self, count: int) -> Split:
+        """At most `count` of the images, evenly spread: a folder's lie class by class."""
+        return Split(spread(self.images, count), None if self.labels is None else spread(self.labels, count))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Whose features the metrics look at: ours, a known network's, or a function of the user's own.
 
-An experiment names one by `extractor`: `classifier` (genray/metrics/features.py, the default), another of `names()`, a
-name that `register_extractor` was given, or `module:function`. Classes are always told by our classifier of the
-dataset, whichever network the features are of: Inception's thousand classes know no digits.
+An experiment names one by `extractor`: `classifier` (the default, in classifier.py), another of `names()`, a name that
+`register_extractor` was given, or `module:function`. Classes are always told by our classifier of the dataset,
+whichever network the features are of: Inception's thousand classes know no digits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from genray.extractors.function import Function, import_function, registered
 
 if TYPE_CHECKING:
     from genray.data.spec import TrainingData
+    from genray.extractors.base import Extractor
     from genray.extractors.embedding import Embedding, Network
-    from genray.metrics.base import Extractor
 
 DEFAULT = "classifier"
 _NETWORKS = {  # name → module of this package, and which of its networks
@@ -40,8 +40,8 @@ def make(name: str, data: TrainingData) -> Extractor:
     """
     embedding = find(name, data)
 
+    from genray.extractors.classifier import extractor_for
     from genray.extractors.embedding import WithClasses
-    from genray.metrics.features import extractor_for
 
     classifier = extractor_for(data)
     return classifier if embedding is None else WithClasses(**vars(embedding), classifier=classifier)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genray.errors import UserError
+from genray.extractors.base import FeatureSet, NamedFeatures
 from genray.extractors.weights import Weights
 from genray.images import to_uint8
-from genray.metrics.base import FeatureSet, NamedFeatures
 
 # n images of a chunk, N images, C channels, H height, W width, D feature dimensions
 

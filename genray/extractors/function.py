@@ -103,9 +103,8 @@ class Function:
         import numpy as np
 
         from genray.extractors.embedding import Embedding
-        from genray.metrics.base import some_of
 
-        probed = Embedding(self.name, "", {}, self).array(some_of(data.train, _NUM_PROBED).images)
+        probed = Embedding(self.name, "", {}, self).array(data.train.some(_NUM_PROBED).images)
         if bad := int((~np.isfinite(probed)).any(1).sum()):
             raise UserError(
                 f"extractor {self.name} must give finite features, got NaN or infinity in those of {bad} of "

@@ -13,7 +13,7 @@ from genray.errors import UserError, nearest
 if TYPE_CHECKING:
     from genray.metrics.base import Metric, Score
 
-_NOT_METRICS = {"base", "features", "network", "evaluate", "floor", "attempt", "distances", "planes"}
+_NOT_METRICS = {"base", "distances"}
 
 
 def names() -> list[str]:

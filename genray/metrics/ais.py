@@ -3,7 +3,7 @@ with the defaults an image takes 160,000 gradients of the decoder."""
 
 from __future__ import annotations
 
-from genray.metrics.base import Context, Score, real_batches, some_of
+from genray.metrics.base import Context, Score, real_batches
 from genray.models.base import HasPosterior
 from genray.nn import importance
 from genray.nn.annealing import annealed_importance
@@ -44,7 +44,7 @@ def compute(context: Context) -> dict[str, float]:
     if model is None or not model.gaussian_prior or not isinstance(model, HasPosterior):
         return {}
     found = []
-    for start, batch in real_batches(some_of(context.split, MAX_IMAGES), device, MAX_IMAGES):
+    for start, batch in real_batches(context.split.some(MAX_IMAGES), device, MAX_IMAGES):
         noise = Noise(context.seed, "ais", start, device=device)
         log_likelihood = model.log_likelihood(model.seen(batch["image"], noise))
         shape = len(batch["image"]), model.latent

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genray.metrics.ais import MAX_IMAGES, NUM_CHAINS, NUM_TEMPERATURES, SOURCE
-from genray.metrics.base import Context, Score, real_batches, some_of
+from genray.metrics.base import Context, Score, real_batches
 from genray.models.base import HasDecoder
 from genray.nn import importance
 from genray.nn.annealing import annealed_importance
@@ -49,7 +49,7 @@ def compute(context: Context) -> dict[str, float]:
     if model is None or not model.gaussian_prior or not isinstance(model, HasDecoder):
         return {}
     found = []
-    for start, batch in real_batches(some_of(context.split, MAX_IMAGES), device, MAX_IMAGES):
+    for start, batch in real_batches(context.split.some(MAX_IMAGES), device, MAX_IMAGES):
         noise = Noise(context.seed, "ais_gaussian", start, device=device)
         shape = len(batch["image"]), model.latent
         found.append(

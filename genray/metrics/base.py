@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from genray.data.spec import Split
 from genray.errors import Fault, UserError
+from genray.extractors.base import FeatureSet, HasFeatures
 from genray.images import to_float
 from genray.models.base import Batch, GenerativeModel
 
@@ -41,49 +40,6 @@ class Score:
     version: int = 1  # one more when the same images begin to score another number: older results do not compare
 
 
-class HasFeatures(Protocol):
-    def features(self, images: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSet:
-        """Of images (N, C, H, W), uint8 or floats in [-1, 1]."""
-
-
-class Extractor(HasFeatures, Protocol):
-    """Whose features a judge looks at, as genray/extractors make them."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def hash(self) -> str:
-        """Together with the name, what must be the same where scores are compared."""
-
-    @property
-    def recipe(self) -> dict[str, Any]: ...
-
-    @property
-    def classifier(self) -> NamedFeatures:
-        """Which network tells classes: the extractor itself, where it is one of the dataset."""
-
-
-class NamedFeatures(HasFeatures, Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def hash(self) -> str: ...
-
-
-@dataclass(frozen=True, eq=False)
-class FeatureSet:
-    """What is seen in N images: features float32 (N, D) by the extractor, class probabilities float32 (N, K) by its
-    classifier."""
-
-    features: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-
 @dataclass(frozen=True)
 class Context:
     """One evaluation. `split` holds the real images whose features are `real`, `samples` those whose are `fake`;
@@ -101,13 +57,7 @@ class Context:
     tuning: Split | None = None
 
 
-def some_of(split: Split, count: int) -> Split:
-    """At most `count` images, evenly spread over a split."""
-    index = np.linspace(0, len(split) - 1, min(count, len(split)), dtype=int)
-    return Split(split.images[index], None if split.labels is None else split.labels[index])
-
-
-def real_batches(split: Split, device: torch.device, size: int = CHUNK) -> Iterator[tuple[int, Batch]]:
+def real_batches(split: Split, device: torch.device | str, size: int = CHUNK) -> Iterator[tuple[int, Batch]]:
     """A split in batches as training has them, in order, each with the place of its first image."""
     for start in range(0, len(split), size):
         batch = {"image": to_float(split.images[start : start + size], device)}

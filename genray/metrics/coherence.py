@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genray.metrics.base import CHUNK, Context, Score, real_batches, require_finite, some_of
+from genray.metrics.base import CHUNK, Context, Score, real_batches, require_finite
 from genray.models.base import CrossGenerates
 from genray.nn.noise import Noise
 
@@ -46,7 +46,7 @@ def compute(context: Context) -> dict[str, float]:
         return dict.fromkeys(SCORES, float((context.real.probabilities.argmax(1) == labels).mean()))
     if not isinstance(model, CrossGenerates):
         return {}
-    split = some_of(context.split, MAX_PAIRS)
+    split = context.split.some(MAX_PAIRS)
     joint, forth, back = [], [], []
     for start, batch in real_batches(split, context.device, CHUNK):
         noise = Noise(context.seed, "coherence", start, device=context.device)

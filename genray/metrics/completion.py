@@ -7,7 +7,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from genray.metrics.base import Context, Score, real_batches, some_of
+from genray.metrics.base import Context, Score, real_batches
 from genray.models.base import Completes
 from genray.nn.noise import Noise
 
@@ -52,7 +52,7 @@ def compute(context: Context) -> dict[str, float]:
     if not isinstance(model, Completes) or not model.completes:
         return {}
     errors = []
-    for start, batch in real_batches(some_of(context.split, MAX_IMAGES), context.device):
+    for start, batch in real_batches(context.split.some(MAX_IMAGES), context.device):
         x = batch["image"]
         noise = Noise(context.seed, "completion", start, device=context.device)
         masks = model.masks(len(x), noise)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genray.dtypes import widest
-from genray.metrics.base import FeatureSet
+from genray.extractors.base import FeatureSet
 
 # N and M images, B rows of a block, D feature dimensions
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from genray.images import to_float
-from genray.metrics.base import CHUNK, Context, Score
+from genray.metrics.base import Context, Score, real_batches
 from genray.models.base import HasLikelihood
 from genray.nn.noise import Noise
 
@@ -24,11 +23,11 @@ SCORES = {
 
 def compute(context: Context) -> dict[str, float]:
     """Mean of `elbo_nats` over the whole split."""
-    model, images = context.model, context.split.images
+    model = context.model
     if not isinstance(model, HasLikelihood):
         return {}
     total = 0.0
-    for start in range(0, len(images), CHUNK):
+    for start, batch in real_batches(context.split, context.device):
         noise = Noise(context.seed, "elbo", start, device=context.device)
-        total += float(model.elbo_nats(to_float(images[start : start + CHUNK], context.device), noise).sum())
-    return {"elbo": total / len(images)}
+        total += float(model.elbo_nats(batch["image"], noise).sum())
+    return {"elbo": total / len(context.split)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from genray.metrics.base import Context, Score, real_batches, some_of
+from genray.metrics.base import Context, Score, real_batches
 from genray.models.base import HasPosterior
 from genray.nn import importance
 from genray.nn.importance import LogMean
@@ -47,7 +47,7 @@ def compute(context: Context) -> dict[str, float]:
         return {}
     found = [
         bound_nats(model, batch["image"], Noise(context.seed, "importance_bound", start, device=device), NUM_DRAWS)
-        for start, batch in real_batches(some_of(context.split, MAX_IMAGES), device, CHUNK_WEIGHTED)
+        for start, batch in real_batches(context.split.some(MAX_IMAGES), device, CHUNK_WEIGHTED)
     ]
     return dict(zip(SCORES, importance.over_images(found), strict=True))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genray.metrics.base import Context, Score, real_batches, some_of
+from genray.metrics.base import Context, Score, real_batches
 from genray.models.base import HasJointLikelihood
 from genray.nn.noise import Noise
 
@@ -46,7 +46,7 @@ def compute(context: Context) -> dict[str, float]:
         noise = Noise(context.seed, "joint_elbo", start, device=device)
         forth, back = (model.conditional_elbo_nats(batch, noise, given) for given in range(2))
         bounds.append(torch.stack([model.joint_elbo_nats(batch, noise), forth, back]))
-    for start, batch in real_batches(some_of(split, MAX_WEIGHTED), device, CHUNK_WEIGHTED):
+    for start, batch in real_batches(split.some(MAX_WEIGHTED), device, CHUNK_WEIGHTED):
         noise = Noise(context.seed, "joint_ll", start, device=device)
         weighted.append(torch.stack(model.log_likelihoods_nats(batch, noise, NUM_DRAWS)))
     return dict(zip(SCORES, [*_means(bounds), *_means(weighted)], strict=True))

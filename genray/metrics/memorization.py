@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from genray.errors import UserError
-from genray.metrics.base import Context, FeatureSet, Score
+from genray.extractors.base import FeatureSet
+from genray.metrics.base import Context, Score
 from genray.metrics.distances import on_device, squared_blocks
 
 # N samples or real images, M training images, D feature dimensions

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genray.errors import UserError
 from genray.images import to_float
-from genray.metrics.base import CHUNK, Context, Score, some_of
+from genray.metrics.base import CHUNK, Context, Score
 
 # N pairs of images
 
@@ -45,7 +45,7 @@ SCORES = {
 
 def compute(context: Context) -> dict[str, float]:
     """Mean over pairs of different samples. Raises UserError for images of less than 3 pixels a side."""
-    images = some_of(context.samples, 2 * MAX_PAIRS).images
+    images = context.samples.some(2 * MAX_PAIRS).images
     half = len(images) // 2
     total = 0.0
     for start in range(0, half, CHUNK):

@@ -11,7 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from genray.metrics.base import Context, FeatureSet, Score
+from genray.extractors.base import FeatureSet
+from genray.metrics.base import Context, Score
 from genray.metrics.distances import on_device, squared_blocks
 
 # N real images, M samples, D feature dimensions

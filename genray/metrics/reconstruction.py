@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from genray.images import to_float
-from genray.metrics.base import CHUNK, Context, Score
+from genray.metrics.base import Context, Score, real_batches
 from genray.models.base import Reconstructs
 
 NEEDS = "an encoder and a decoder"
@@ -22,11 +21,11 @@ SCORES = {
 
 def compute(context: Context) -> dict[str, float]:
     """Mean over the whole split."""
-    model, images = context.model, context.split.images
+    model = context.model
     if not isinstance(model, Reconstructs):
         return {}
     total = 0.0
-    for start in range(0, len(images), CHUNK):
-        x = to_float(images[start : start + CHUNK], context.device)
+    for _, batch in real_batches(context.split, context.device):
+        x = batch["image"]
         total += float((model.reconstruct(x) - x).square().mean((1, 2, 3)).sum())
-    return {"reconstruction": total / len(images) / 4}  # from [-1, 1], twice as wide
+    return {"reconstruction": total / len(context.split) / 4}  # from [-1, 1], twice as wide

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genray.images import to_float
-from genray.metrics.base import Context, Score, some_of
+from genray.metrics.base import Context, Score
 from genray.nn.pyramid import laplacian_pyramid
 
 # N patches, C channels, H height, W width, D pixels of a patch in all channels, R projections
@@ -39,7 +39,7 @@ SCORES = {
 def compute(context: Context) -> dict[str, float]:
     """Mean of the levels' distances, times 1,000."""
     count = min(len(context.split), len(context.samples), MAX_IMAGES)
-    sets = [to_float(some_of(split, count).images, context.device) for split in (context.split, context.samples)]
+    sets = [to_float(split.some(count).images, context.device) for split in (context.split, context.samples)]
     return {"swd": 1_000 * float(np.mean(level_distances(*sets, seed=context.seed)))}
 
 

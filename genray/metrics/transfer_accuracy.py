@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from genray.data.spec import DataSpec
 from genray.errors import UserError
+from genray.extractors import network
 from genray.images import to_uint8
-from genray.metrics import network
 from genray.metrics.base import CHUNK, Context, Score, require_finite
 from genray.models.base import GenerativeModel
 from genray.nn.noise import Noise

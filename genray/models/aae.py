@@ -9,7 +9,6 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from genray.config import ModelConfig, OptimizerConfig, Size
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase
 from genray.nn.blocks import image_to_vector, interleave, separate, vector_to_image, vector_to_vector
@@ -17,6 +16,7 @@ from genray.nn.codes import PLANAR, PRIORS, reparameterize
 from genray.nn.likelihoods import Bernoulli, mean_image
 from genray.nn.losses import called_fake_nats, called_real_nats
 from genray.nn.noise import Noise
+from genray.settings import ModelConfig, OptimizerConfig, Size
 
 
 class AAEConfig(ModelConfig):

@@ -10,11 +10,11 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from genray.config import ModelConfig, OptimizerConfig
 from genray.data.spec import DataSpec, Split
 from genray.nn.elbo import Posterior
 from genray.nn.estimators import Function
 from genray.nn.noise import Noise
+from genray.settings import ModelConfig, OptimizerConfig
 
 # B images of this rank's batch, C channels, H height, W width, Z latent dimensions
 

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from genray.config import ModelConfig, OptimizerConfig, Size
 from genray.data.spec import DataSpec, Split
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.blocks import SLOPE, image_to_vector, linear, vector_to_image
@@ -20,6 +19,7 @@ from genray.nn.likelihoods import Bernoulli, Gaussian, mean_image
 from genray.nn.losses import gaussian_kl_nats
 from genray.nn.noise import Noise
 from genray.nn.warmup import Warmup
+from genray.settings import ModelConfig, OptimizerConfig, Size
 
 PARTS = {"top": "the top half", "left": "the left half", "box": "all but a box"}
 

@@ -9,7 +9,6 @@ import torch
 from pydantic import NonNegativeFloat, model_validator
 from torch import Tensor
 
-from genray.config import OptimizerConfig, Size
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase
 from genray.nn.blocks import image_to_vector, vector_to_image
@@ -19,6 +18,7 @@ from genray.nn.likelihoods import Bernoulli as BernoulliPixels
 from genray.nn.likelihoods import mean_image
 from genray.nn.noise import Noise
 from genray.nn.posteriors import Bernoulli, fair_bits
+from genray.settings import OptimizerConfig, Size
 
 
 class DiscreteVAEConfig(ELBOConfig):

@@ -10,7 +10,6 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor, nn
 
-from genray.config import Count, ModelConfig, OptimizerConfig, Size
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn import spectral
@@ -18,6 +17,7 @@ from genray.nn.adversarial import LOGISTIC, AdversarialLoss, Name, adversarial_l
 from genray.nn.blocks import Network, image_to_vector, interleave, linear, separate, vector_to_image
 from genray.nn.minibatch import MinibatchDiscrimination, pack
 from genray.nn.noise import Noise
+from genray.settings import Count, ModelConfig, OptimizerConfig, Size
 
 SMOOTHING = 0.1  # one-sided, Salimans et al. 2016
 PENALTY_WEIGHT = 10.0  # Gulrajani et al. 2017

@@ -10,7 +10,6 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor, nn
 
-from genray.config import ModelConfig, OptimizerConfig
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.blocks import Network
@@ -21,6 +20,7 @@ from genray.nn.pairs import PAIRINGS, Pair, binarize, halves, one_hot
 from genray.nn.posteriors import DiagonalGaussian
 from genray.nn.views import Encoder, ImageView, LabelView
 from genray.nn.warmup import Warmup
+from genray.settings import ModelConfig, OptimizerConfig
 
 # B images, C channels, H height, W width, Z latent dimensions, k draws of z for each image
 

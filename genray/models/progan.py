@@ -9,7 +9,6 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
 
-from genray.config import Count, ModelConfig, OptimizerConfig, Size
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.adversarial import adversarial_loss, gradient_penalty, r1_penalty
@@ -18,6 +17,7 @@ from genray.nn.growth import Canvas, Stage, level_and_alpha
 from genray.nn.minibatch import repelling
 from genray.nn.noise import Noise
 from genray.nn.progressive import Critic, Generator
+from genray.settings import Count, ModelConfig, OptimizerConfig, Size
 
 NARROWEST = 8  # channels of a level, where `hidden` gives that many
 NUM_REFERENCE = 64  # codes, of which a batch normalization takes its statistics when images are drawn

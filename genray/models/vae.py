@@ -9,7 +9,6 @@ from typing import Literal, Self
 from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor
 
-from genray.config import OptimizerConfig, Size
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.blocks import image_to_vector, vector_to_image
@@ -22,6 +21,7 @@ from genray.nn.noise import Noise
 from genray.nn.pairs import binarize
 from genray.nn.posteriors import DiagonalGaussian
 from genray.nn.warmup import Warmup
+from genray.settings import OptimizerConfig, Size
 
 
 class VAEConfig(ELBOConfig):

@@ -13,13 +13,13 @@ import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
-from genray.config import ModelConfig, OptimizerConfig
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase
 from genray.nn.blocks import image_to_vector, interleave, separate, vector_to_image
 from genray.nn.codes import reparameterize
 from genray.nn.losses import called_fake_nats, called_real_nats, gaussian_kl_nats, unit_gaussian_energy_nats
 from genray.nn.noise import Noise
+from genray.settings import ModelConfig, OptimizerConfig
 
 # x images, x_hat their reconstructions, x_p images decoded from the prior
 

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genray.config import ModelConfig
 from genray.data.spec import DataSpec
 from genray.errors import UserError
 from genray.nn.noise import Noise, dropout
+from genray.settings import ModelConfig
 
 # B images, C channels, H height, W width
 

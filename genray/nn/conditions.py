@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genray.config import ModelConfig
 from genray.data.spec import DataSpec, Split
 from genray.nn.blocks import SLOPE, image_to_vector
 from genray.nn.masks import MASKS, require_labels, require_parts
 from genray.nn.noise import Noise
+from genray.settings import ModelConfig
 
 # B images, C channels, H height, W width, F features of x₁, K classes
 

@@ -8,13 +8,13 @@ from typing import Literal, Self
 from pydantic import model_validator
 from torch import Tensor
 
-from genray.config import ModelConfig, Size
 from genray.nn.blocks import Network
 from genray.nn.estimators import ESTIMATORS, FROM_OTHERS, Density, Estimator, Function, exact_entropy
 from genray.nn.layers import TwoLayerPosterior
 from genray.nn.likelihoods import Likelihood
 from genray.nn.noise import Noise
 from genray.nn.posteriors import Bernoulli, DiagonalGaussian, draw
+from genray.settings import ModelConfig, Size
 
 # n draws of z for each image, B images, Z latent dimensions
 

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genray.config import ModelConfig
 from genray.data.spec import DataSpec
 from genray.nn.blocks import SLOPE, Network, image_to_vector, linear, vector_to_image, vector_to_vector
 from genray.nn.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood, mean_image
 from genray.nn.noise import Noise
 from genray.nn.pairs import LabelSpec
 from genray.nn.posteriors import DiagonalGaussian
+from genray.settings import ModelConfig
 
 # B images, Z latent dimensions, F features
 

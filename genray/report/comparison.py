@@ -11,11 +11,11 @@ from typing import Any, get_args
 from optuna.trial import TrialState
 
 from genray import metrics
+from genray.intervals import best_first, beyond, summarize
 from genray.metrics.base import Score, ScoreGroup
 from genray.report import luck
 from genray.report.collect import Collection, Group, SweepFolder
 from genray.report.entry import Entry
-from genray.report.intervals import best_first, beyond, summarize
 from genray.report.search import Search
 
 Comparison = dict[str, Any]

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genray.errors import Fault, UserError
+from genray.intervals import best_first, beyond
 from genray.report import words
 from genray.report.collect import Collection
 from genray.report.comparison import known_scores
-from genray.report.intervals import best_first, beyond
 
 Row = Mapping[str, Any]
 

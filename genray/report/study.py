@@ -19,7 +19,7 @@ from genray.report.templates import environment, inline
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from genray.studies.base import Answer, Budget
+    from genray.report.answer import Answer
 
 DOTS_PER_INCH = 160  # sharp on a screen of two pixels a point
 PICTURE_BYTES = 1_000_000  # of one figure in the page; the PNGs in figures/ are as they were drawn
@@ -37,7 +37,7 @@ def write(
     name: str,
     question: str,
     answer: Answer,
-    budget: Budget,
+    budget: str,
     cost: Cost,
     out: Path,
     *,
@@ -62,7 +62,7 @@ def png(drawing: Drawing) -> bytes:
     return buffer.getvalue()
 
 
-def _result(name: str, question: str, answer: Answer, budget: Budget, cost: Cost) -> dict[str, Any]:
+def _result(name: str, question: str, answer: Answer, budget: str, cost: Cost) -> dict[str, Any]:
     return {
         "study": name,
         "question": question,

@@ -13,8 +13,8 @@ from typing import Any
 
 from scipy.special import stdtrit
 
+from genray.intervals import CONFIDENCE, Estimate, best_first, overlap, summarize
 from genray.report.comparison import better
-from genray.report.intervals import CONFIDENCE, Estimate, best_first, overlap, summarize
 
 Row = Mapping[str, Any]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from genray.intervals import summarize
 from genray.report import plots, tradeoffs, words
 from genray.report.collect import Collection
 from genray.report.comparison import expected_best
-from genray.report.intervals import summarize
 from genray.report.link import link
 from genray.report.parallel import parallel_coordinates, short
 from genray.report.plots import Style

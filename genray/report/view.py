@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from genray.intervals import bounds
 from genray.report import words
 from genray.report.comparison import better, grouped, metric_names
-from genray.report.intervals import bounds
 from genray.report.link import link
 from genray.report.plots import Style
 from genray.report.tables import grid

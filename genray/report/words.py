@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genray.intervals import best_first, overlap
 from genray.report.comparison import better, known_scores, metric_names
-from genray.report.intervals import best_first, overlap
 
 # Spelling that a key cannot carry; any other key is shown with its underscores as spaces.
 SPELLING = {

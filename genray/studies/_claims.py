@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from genray.report.answer import Check
 from genray.report.words import counted, number
 from genray.studies._paired import LEVEL, holm, two_sided_p
-from genray.studies.base import Check
 
 
 class Claim(NamedTuple):

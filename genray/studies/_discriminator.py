@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genray.config import Experiment, ModelConfig
+from genray.config import Experiment
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase
 from genray.nn.blocks import Network, image_to_vector, interleave, separate
 from genray.nn.losses import called_fake_nats, called_real_nats
 from genray.nn.noise import Noise
+from genray.settings import ModelConfig
 from genray.studies._densities import Density, Draws, FloatArray, Grid, as_images
 from genray.train.distributed import Distributed
 from genray.train.trainer import Trainer

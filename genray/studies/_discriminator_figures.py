@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genray.report import drawing
+from genray.report.answer import Figure
 from genray.report.plots import GREY, PALETTE
 from genray.studies._densities import FloatArray
 from genray.studies._discriminator import optimal, where_known
 from genray.studies._during_training import PLANE
 from genray.studies._modes import TARGETS
 from genray.studies._pairs import GRIDS, PAIRS
-from genray.studies.base import Figure, Outcome
+from genray.studies.base import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from genray.report.intervals import bounds, summarize
+from genray.intervals import bounds, summarize
+from genray.report.answer import Answer, Check
 from genray.studies import _gradient_figures as figures
 from genray.studies._gradient_spread import LADDER
 from genray.studies._gradient_tables import (
@@ -22,7 +23,7 @@ from genray.studies._gradient_tables import (
     price_tables,
     variance_tables,
 )
-from genray.studies.base import Answer, Check, Outcome
+from genray.studies.base import Outcome
 
 CONFIDENCE = 0.95
 

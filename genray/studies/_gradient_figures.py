@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
+from genray.intervals import summarize
+from genray.report.answer import Figure
 from genray.report.drawing import looks, panels
-from genray.report.intervals import summarize
 from genray.studies._gradient_spread import LADDER, NUM_DRAWS
-from genray.studies.base import Figure, Outcome
+from genray.studies.base import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

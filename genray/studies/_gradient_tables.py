@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from genray.report.intervals import summarize
+from genray.intervals import summarize
+from genray.report.answer import Table
 from genray.studies import _gradient_figures as figures
 from genray.studies._gradient_spread import LADDER, Way
-from genray.studies.base import Outcome, Table
+from genray.studies.base import Outcome
 
 SHOWN_DRAWS = 8  # in the table of variances
 TARGET = {"vae": Way("reparameterization", "exact"), "discrete_vae": Way("leave_one_out", "sampled")}

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import NullLocator
 
+from genray.intervals import summarize
+from genray.report.answer import Figure
 from genray.report.drawing import legend, looks, panels
-from genray.report.intervals import summarize
 from genray.report.plots import GREY, spans_decades
 from genray.report.tables import metric_head
 from genray.studies._hidden_tables import SECONDS, compared, models_of
 from genray.studies._hidden_tests import MODELS, SIZES, PairedTest
-from genray.studies.base import Figure, Outcome
+from genray.studies.base import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genray.intervals import summarize
+from genray.report.answer import Table
 from genray.report.comparison import known_scores
-from genray.report.intervals import summarize
 from genray.report.tables import NONE, metric_head
 from genray.report.words import counted, estimate, listed, number
 from genray.studies._hidden_tests import (
@@ -22,7 +23,7 @@ from genray.studies._hidden_tests import (
     scores_of,
 )
 from genray.studies._paired import LEVEL, smallest_flip_p
-from genray.studies.base import Outcome, Table
+from genray.studies.base import Outcome
 
 SHOWN = (PRIMARY, "precision", "recall", "density", "coverage", "elbo")  # beside cost; figures show every score
 VERDICTS = {"little": "changes little", "more": "changes more", "undecided": "not decided"}

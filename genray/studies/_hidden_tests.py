@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Literal, NamedTuple
 
-from genray.report.intervals import summarize
+from genray.intervals import summarize
 from genray.studies._paired import LEVEL, beyond_p, equivalence_p, holm, sign_flip_p, two_sided_p
 from genray.studies.base import Outcome
 

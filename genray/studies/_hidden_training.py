@@ -12,15 +12,16 @@ from genray import metrics
 from genray.config import Experiment
 from genray.data import datasets
 from genray.data.spec import Dataset
+from genray.device import pick_device
 from genray.errors import Fault
-from genray.metrics.attempt import SAMPLES, Failures
-from genray.metrics.evaluate import Judge, draw, evaluating, make_judge, training_features
-from genray.metrics.features import extractor_for
-from genray.metrics.floor import floor
+from genray.evaluation.attempt import SAMPLES, Failures
+from genray.evaluation.floor import floor
+from genray.evaluation.judge import Judge, draw, evaluating, make_judge, training_features
+from genray.extractors.classifier import extractor_for
 from genray.samplers import PRIOR
 from genray.studies import _pieces
 from genray.studies.base import Outcome, Pieces
-from genray.train.distributed import Distributed, pick_device
+from genray.train.distributed import Distributed
 from genray.train.trainer import Trainer, make_trainer
 
 NUM_SHOWN = 8  # samples of the first seed

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genray.report.answer import Check
 from genray.report.words import counted, estimate, listed
 from genray.studies._hidden_tests import LARGE, MARGIN, MIDDLE, MODELS, SIZES, SMALL, PairedTest, Verdict
-from genray.studies.base import Check
 
 NOT_ASKED = "Is the GAN better than every VAE? Not asked: there is no GAN, or no VAE, among these models."
 

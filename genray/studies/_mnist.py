@@ -9,12 +9,14 @@ from genray.config import Experiment
 from genray.data import datasets
 from genray.data.downloads import data_root
 from genray.data.spec import TrainingData
+from genray.device import pick_device
 from genray.errors import UserError
-from genray.report.intervals import summarize
+from genray.intervals import summarize
+from genray.report.answer import Table
 from genray.report.words import counted
 from genray.studies._claims import Claim
-from genray.studies.base import Outcome, Table
-from genray.train.distributed import Distributed, pick_device
+from genray.studies.base import Outcome
+from genray.train.distributed import Distributed
 from genray.train.trainer import Trainer, make_trainer
 
 

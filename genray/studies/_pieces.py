@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator, Sequence
 
 import torch
 
+from genray import checkpoint
 from genray.runs import Row
 from genray.studies.base import Saved
-from genray.train import checkpoint
 from genray.train.course import taken_together
 from genray.train.pack import Pack
 from genray.train.trainer import Trainer

@@ -8,15 +8,16 @@ from statistics import fmean
 
 import numpy as np
 
+from genray.intervals import summarize
 from genray.metrics.modes import expected_modes
+from genray.report.answer import Answer, Check, Figure, Table
 from genray.report.drawing import film, panels
-from genray.report.intervals import summarize
 from genray.report.words import counted
 from genray.studies._claims import Claim, checked, rule
 from genray.studies._mnist import differences, over_seeds, seeds_of
 from genray.studies._progan_rows import REAL, ROWS, STACKED, STACKED_BATCH_SIZE, Work
 from genray.studies._stacked import NUM_MODES, paired, true_shares
-from genray.studies.base import Answer, Check, Figure, Outcome, Table
+from genray.studies.base import Outcome
 
 Found = Mapping[str, Sequence[Outcome]]  # the runs of each label, seed by seed
 

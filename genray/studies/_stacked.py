@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from genray.data import datasets
 from genray.data.spec import Dataset, TrainingData
 from genray.data.stacked import stack
-from genray.metrics.base import CHUNK, some_of
-from genray.metrics.evaluate import draw, evaluating
-from genray.metrics.features import extractor_for
+from genray.evaluation.judge import draw, evaluating
+from genray.extractors.classifier import extractor_for
+from genray.metrics.base import CHUNK
 from genray.metrics.modes import covered, kl_nats, shares
 from genray.studies.base import Outcome
 from genray.train.trainer import Trainer
@@ -39,7 +39,7 @@ def _planes() -> Dataset:
 def training_data(num_images: int) -> TrainingData:
     """With that many images in the training split."""
     data = stacked_mnist().training_data
-    return replace(data, train=some_of(data.train, num_images))
+    return replace(data, train=data.train.some(num_images))
 
 
 def counted(images: NDArray[np.uint8]) -> Outcome:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
+from genray.report.answer import Answer
 
 Budget = Literal["quick", "full"]
 Outcome = dict[str, Any]  # plain values that JSON holds
@@ -43,37 +42,6 @@ class Part:
             outcome: Outcome = yield from self.run(**self.arguments, saved=saved)
             return outcome
         return cast("Outcome", self.run(**self.arguments))
-
-
-class Table(NamedTuple):
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-
-
-class Figure(NamedTuple):
-    name: str  # of the PNG
-    title: str
-    caption: str  # what is shown, and what to look for
-    drawing: Drawing
-
-
-class Check(NamedTuple):
-    """A claim of the theory, and whether the numbers bear it out."""
-
-    claim: str
-    found: str  # the numbers, with their interval
-    holds: bool
-
-
-@dataclass(frozen=True)
-class Answer:
-    summary: Sequence[str]  # sentences
-    checks: Sequence[Check]
-    tables: Sequence[Table]
-    figures: Sequence[Figure]
-    data: dict[str, Any]  # what the tables and figures are made from
 
 
 class Study(Protocol):

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 
 from genray.nn.noise import Noise
+from genray.report.answer import Answer
 from genray.studies import _gradient_answer
 from genray.studies._gradient_ratio import ratios
 from genray.studies._gradient_spread import LADDER, experiment, measure, trained, validation_images
-from genray.studies.base import Answer, Budget, Outcome, Part
+from genray.studies.base import Budget, Outcome, Part
 
 QUESTION = "How noisy is each estimator's gradient on a real VAE, and does a control variate save what theory says?"
 

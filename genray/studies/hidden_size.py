@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, PositiveInt
 
 from genray.data import datasets
 from genray.errors import nearest
+from genray.report.answer import Answer
 from genray.report.words import counted
 from genray.strict import Strict
 from genray.studies import _hidden_figures as figures
@@ -18,7 +19,7 @@ from genray.studies._hidden_tests import MODELS, PRIMARY, SIZES, paired_tests, s
 from genray.studies._hidden_training import real_images, trained
 from genray.studies._mnist import require_dataset, runs_of
 from genray.studies._pieces import packs_of
-from genray.studies.base import Answer, Budget, Outcome, Part
+from genray.studies.base import Budget, Outcome, Part
 
 QUESTION = "Is a hidden size of 64 better than 19, does 128 change little, and is the GAN better than every VAE?"
 

@@ -9,13 +9,14 @@ import torch
 from matplotlib.ticker import MaxNLocator
 
 from genray.data import datasets
-from genray.metrics.base import real_batches, some_of
+from genray.intervals import summarize
+from genray.metrics.base import real_batches
 from genray.metrics.importance_bound import bound_nats
 from genray.models.base import HasPosterior
 from genray.nn.importance import over_images
 from genray.nn.noise import Noise
+from genray.report.answer import Answer, Check, Figure, Table
 from genray.report.drawing import legend, looks, panels
-from genray.report.intervals import summarize
 from genray.studies._claims import checked, rule
 from genray.studies._mnist import (
     by_label,
@@ -29,7 +30,7 @@ from genray.studies._mnist import (
     trainer_of,
 )
 from genray.studies._pieces import packs_of, trained
-from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
+from genray.studies.base import Budget, Outcome, Part, Pieces
 from genray.train.trainer import Trainer
 
 QUESTION = "Does a tighter bound train a better model: the NLL of VAE and IWAE on binarized MNIST, beside the paper's?"
@@ -119,7 +120,7 @@ def training(*, label: str, seeds: Sequence[int], budget: Budget, saved: bytes |
 def _nll_nats(model: HasPosterior, work: Work, device: torch.device) -> tuple[float, float]:
     """−L_k of the test split, and the standard error that the draws leave in it."""
     found = []
-    for start, batch in real_batches(some_of(datasets.load("mnist").test, work.num_images), device, CHUNK):
+    for start, batch in real_batches(datasets.load("mnist").test.some(work.num_images), device, CHUNK):
         found.append(bound_nats(model, batch["image"], Noise("test", start, device=device), work.num_draws))
     mean, error = over_images(found)
     return -mean, error

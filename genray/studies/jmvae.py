@@ -11,11 +11,12 @@ from torch import Tensor
 
 from genray.data import datasets
 from genray.images import to_uint8
-from genray.metrics.base import real_batches, some_of
+from genray.intervals import summarize
+from genray.metrics.base import real_batches
 from genray.models.joint_vae import Model
 from genray.nn.noise import Noise
+from genray.report.answer import Answer, Check, Figure, Table
 from genray.report.drawing import films
-from genray.report.intervals import summarize
 from genray.studies._claims import checked, rule
 from genray.studies._mnist import (
     by_label,
@@ -29,7 +30,7 @@ from genray.studies._mnist import (
     trainer_of,
 )
 from genray.studies._pieces import packs_of, trained
-from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
+from genray.studies.base import Budget, Outcome, Part, Pieces
 
 QUESTION = "How likely are MNIST's images and labels under a joint VAE, and what does drawing one from the other cost?"
 PARTIAL = True
@@ -89,7 +90,7 @@ def training(*, label: str, seeds: Sequence[int], budget: Budget, saved: bytes |
 def scores(model: Model, work: Work, device: torch.device) -> Outcome:
     """Means over test images of the likelihoods and bounds [nats], and how often the label is told of the image."""
     found = []
-    for start, batch in real_batches(some_of(datasets.load("mnist").test, work.num_images), device, CHUNK):
+    for start, batch in real_batches(datasets.load("mnist").test.some(work.num_images), device, CHUNK):
         noise = Noise("jmvae", start, device=device)
         label, image = model.pair(batch, noise)
         batch |= {"image": image}  # binarized once: to do it again changes no bit

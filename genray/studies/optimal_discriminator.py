@@ -7,14 +7,15 @@ from typing import Any
 
 from scipy.special import ndtri
 
+from genray.intervals import summarize
 from genray.report import words
-from genray.report.intervals import summarize
+from genray.report.answer import Answer, Check, Table
 from genray.studies import _discriminator_figures as figures
 from genray.studies._during_training import follow_in_the_plane, follow_on_a_line
 from genray.studies._modes import TARGETS, search_for_modes
 from genray.studies._paired import LEVEL
 from genray.studies._pairs import PAIRS, tell_apart
-from genray.studies.base import Answer, Budget, Check, Outcome, Part, Table
+from genray.studies.base import Budget, Outcome, Part
 
 QUESTION = (
     "Does a trained discriminator become D* = p_data / (p_data + p_g), is the value there −ln 4 + 2·JS, "

@@ -10,21 +10,20 @@ import torch
 from numpy.typing import NDArray
 
 from genray.data import datasets
-from genray.data.spec import Split
+from genray.evaluation.judge import MAX_TUNING, draw, evaluating
 from genray.images import to_float
+from genray.intervals import summarize
 from genray.metrics import parzen as metric
 from genray.metrics.ais_gaussian import SIGMA, around
-from genray.metrics.base import some_of
-from genray.metrics.evaluate import MAX_TUNING, draw, evaluating
 from genray.models.base import HasDecoder
 from genray.nn.annealing import annealed_importance
 from genray.nn.importance import over_images
 from genray.nn.noise import Noise
+from genray.report.answer import Answer, Check, Figure, Table
 from genray.report.drawing import films
-from genray.report.intervals import summarize
 from genray.studies._mnist import by_label, cost, differences, over_seeds, require_mnist, runs_of, seeds_of, trainer_of
 from genray.studies._pieces import packs_of, trained
-from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
+from genray.studies.base import Budget, Outcome, Part, Pieces
 from genray.train.trainer import Trainer
 
 QUESTION = (
@@ -110,7 +109,7 @@ def _scored(trainer: Trainer, work: Work) -> Outcome:
 def _parzen(samples: NDArray[np.uint8], device: torch.device) -> Outcome:
     """σ is chosen on validation images, and the test split scored with it."""
     data = datasets.load("mnist")
-    sigma = metric.best_sigma(some_of(data.validation, MAX_TUNING).images, samples, device)
+    sigma = metric.best_sigma(data.validation.some(MAX_TUNING).images, samples, device)
     [nats] = metric.log_density(data.test.images, samples, [sigma], device)
     return {
         "parzen_nats": float(nats.mean()),
@@ -123,7 +122,7 @@ def _parzen(samples: NDArray[np.uint8], device: torch.device) -> Outcome:
 def _annealed(trainer: Trainer, work: Work) -> Outcome:
     """ln p of test images with Gaussian noise of σ = 0.1 around what is decoded."""
     device, model = trainer.distributed.device, trainer.model
-    images = to_float(some_of(Split(datasets.load("mnist").test.images), work.num_annealed).images, device)
+    images = to_float(datasets.load("mnist").test.some(work.num_annealed).images, device)
     found = annealed_importance(
         around(cast("HasDecoder", model), images),
         (len(images), model.latent),

@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from genray.data import datasets
+from genray.evaluation.judge import draw, evaluating
 from genray.images import to_float
-from genray.metrics.base import some_of
-from genray.metrics.evaluate import draw, evaluating
 from genray.metrics.ms_ssim import similarity
 from genray.metrics.swd import level_distances, num_levels
 from genray.nn.growth import Canvas
+from genray.report.answer import Answer
 from genray.studies._mnist import by_label, cost, require_mnist, runs_of, trainer_of
 from genray.studies._pieces import packs_of, trained
 from genray.studies._progan_answer import answer_of
 from genray.studies._progan_rows import REAL, ROWS, STACKED, STACKED_BATCH_SIZE, WORK
 from genray.studies._stacked import counted_samples, training_data
-from genray.studies.base import Answer, Budget, Outcome, Part, Pieces
+from genray.studies.base import Budget, Outcome, Part, Pieces
 from genray.train.trainer import Trainer
 
 QUESTION = "What does each part of the progressive GAN do for samples, one after the other, beside the paper's table?"
@@ -58,7 +58,7 @@ def scored(*, label: str, seeds: Sequence[int], budget: Budget, saved: bytes | N
         found = [_real(data.train.images, work.num_samples, seed) for seed in seeds]
     else:
         row = ROWS[label]
-        shown = replace(data.training_data, train=some_of(data.train, work.num_images))
+        shown = replace(data.training_data, train=data.train.some(work.num_images))
         given: dict[str, Any] = {"epochs": work.epochs, "batch_size": row.batch_size, "data": shown}
         trainers = [trainer_of({**row.model, "hidden": work.hidden}, seed=seed, **given) for seed in seeds]
         yield from trained(trainers, saved)
@@ -83,7 +83,7 @@ def _scores(samples: NDArray[np.uint8], seed: int, device: torch.device) -> Outc
     """Distances x 1,000 at 32 and 16 pixels, as the canvas on which the networks draw has 32; and MS-SSIM of pairs."""
     data = datasets.load("mnist")
     canvas = Canvas(data.spec)
-    real = some_of(data.test, len(samples)).images
+    real = data.test.some(len(samples)).images
     sets = [canvas.place(to_float(images, device)) for images in (real, samples)]
     distances = level_distances(*sets, seed=seed)
     sides = [sets[0].shape[2] >> level for level in range(num_levels(sets[0].shape[2:]))]

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genray.metrics.modes import expected_modes
+from genray.report.answer import Answer, Check, Figure, Table
 from genray.report.drawing import films
 from genray.studies._claims import Claim, checked, rule
 from genray.studies._mnist import by_label, cost, differences, over_seeds, require_mnist, runs_of, seeds_of, trainer_of
 from genray.studies._pieces import packs_of, trained
 from genray.studies._stacked import NUM_MODES, counted_real, counted_samples, paired, training_data, true_shares
-from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Table
+from genray.studies.base import Budget, Outcome, Part, Pieces
 
 QUESTION = "Which GAN covers the 1,000 modes of stacked MNIST, and with what divergence, beside the papers'?"
 

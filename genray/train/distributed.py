@@ -10,15 +10,6 @@ import torch.distributed
 from torch import Tensor
 
 
-def pick_device(gpu: float | None) -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU; with `gpu` 0 the CPU."""
-    if gpu != 0 and torch.cuda.is_available():
-        return torch.device("cuda", torch.cuda.current_device())
-    if gpu != 0 and torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
 @dataclass(frozen=True)
 class Distributed:
     """This process's place. Several ranks need an initialized `torch.distributed`."""

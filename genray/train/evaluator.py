@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genray import pictures
+from genray import checkpoint, pictures
 from genray.data.spec import TrainingData
 from genray.errors import Fault
-from genray.metrics.attempt import SAMPLES, Failures, left_out, say_left_out
+from genray.evaluation.attempt import SAMPLES, Failures, left_out, say_left_out
 from genray.models.base import GenerativeModel
 from genray.runs import Row, Run
 from genray.samplers import PRIOR, Sampler, make_sampler, samplers_of
-from genray.train import checkpoint
 from genray.train.log import RunLog
 from genray.train.trainer import Trainer
 
 if TYPE_CHECKING:
-    from genray.metrics.evaluate import Judge
+    from genray.evaluation.judge import Judge
 
 
 def is_due(trainer: Trainer, every: int) -> bool:

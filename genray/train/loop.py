@@ -16,7 +16,7 @@ from genray.train.log import RunLog
 from genray.train.trainer import Trainer, resumed
 
 if TYPE_CHECKING:
-    from genray.metrics.evaluate import Judge
+    from genray.evaluation.judge import Judge
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from genray.config import ModelConfig
 from genray.models.base import GenerativeModel
+from genray.settings import ModelConfig
 
 Place = tuple[str, str, str]  # a module's name, its attribute, and of a configuration its field
 

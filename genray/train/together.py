@@ -21,7 +21,7 @@ from genray.train.pack import Pack
 from genray.train.trainer import Trainer, resumed
 
 if TYPE_CHECKING:
-    from genray.metrics.evaluate import Judge
+    from genray.evaluation.judge import Judge
 
 
 Ended = Outcome | Fault | UserError

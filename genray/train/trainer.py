@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from genray import metrics
+from genray import checkpoint, metrics
 from genray.config import Experiment
 from genray.data.batches import Batches
 from genray.data.spec import TrainingData
 from genray.errors import Fault, UserError, nearest
 from genray.models.base import GenerativeModel, build
 from genray.runs import Row, Run
-from genray.train import checkpoint
 from genray.train.course import Course, taken
 from genray.train.distributed import Distributed
 from genray.train.ema import Ema

@@ -17,11 +17,11 @@ from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
 
 import genray
+from genray import checkpoint
 from genray.cluster.place import MARKS
 from genray.errors import Fault
 from genray.runs import open_run
 from genray.space import Sweep
-from genray.train import checkpoint
 from tests.cluster.conftest import add_machine
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -17,8 +17,8 @@ from genray.cluster.work import Final, Means, Shared, Task, do
 from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.errors import Fault
-from genray.metrics.evaluate import Judge, make_judge
-from genray.metrics.features import extractor_for
+from genray.evaluation.judge import Judge, make_judge
+from genray.extractors.classifier import extractor_for
 from genray.models.vae import Model
 from genray.runs import Row, open_run
 from genray.storage import Disk

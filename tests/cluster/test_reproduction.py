@@ -11,12 +11,12 @@ import torch
 from optuna.trial import TrialState
 
 import genray
+from genray import checkpoint
 from genray.cli import main
 from genray.cluster import environment
 from genray.cluster.sweep import sweep
 from genray.runs import Row, Run, open_run
 from genray.space import Sweep
-from genray.train import checkpoint
 from tests.cluster.test_conductor import trials
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # Ray and Tune warn of themselves

@@ -9,15 +9,15 @@ from genray.cluster.work import Final, Means, Shared, Task, do, is_out_of_memory
 from genray.config import Experiment
 from genray.data.spec import Dataset, TrainingData
 from genray.errors import Fault
-from genray.metrics.evaluate import Judge, make_judge
-from genray.metrics.features import Extractor, extractor_for
+from genray.evaluation.judge import Judge, make_judge
+from genray.extractors.classifier import Classifier, extractor_for
 from genray.train.distributed import Distributed
 
 
 @pytest.fixture
 def shared(tmp_path: Path, digits: Dataset) -> Shared:
     data = TrainingData(digits.name, digits.spec, digits.train, digits.validation)
-    extractor = Extractor("none", "0", {}, digits.spec, {"weight": np.zeros(1)})
+    extractor = Classifier("none", "0", {}, digits.spec, {"weight": np.zeros(1)})
     judge = Judge(extractor, digits.validation, None, (), 16)  # no metric asks for features
     return Shared(SameFolder(tmp_path), data, judge)
 

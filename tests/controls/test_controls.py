@@ -17,14 +17,14 @@ from genray.config import Experiment
 from genray.controls import gaussian_mixture, memorizer, pca, rows
 from genray.data.spec import Dataset, DataSpec, Split
 from genray.errors import UserError
+from genray.evaluation.floor import floor
+from genray.evaluation.judge import Judge, make_judge, training_features
+from genray.extractors.classifier import extractor_for
 from genray.images import to_float, to_uint8
-from genray.metrics.evaluate import Judge, make_judge, training_features
-from genray.metrics.features import extractor_for
-from genray.metrics.floor import floor
+from genray.intervals import overlap
 from genray.nn.noise import Noise
 from genray.pictures import NUM_SHOWN
 from genray.report import controls
-from genray.report.intervals import overlap
 
 EXPERIMENT = Experiment.parse({"model": {"name": "vae"}})
 

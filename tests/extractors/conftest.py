@@ -1,7 +1,7 @@
 import pytest
 
 from genray.data.spec import Dataset, Split, TrainingData
-from genray.metrics import network
+from genray.extractors import network
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from genray import extractors
 from genray.cli import main
 from genray.data.spec import Dataset, Split, TrainingData
 from genray.errors import UserError
+from genray.evaluation.judge import make_judge
 from genray.extractors import function
-from genray.metrics.evaluate import make_judge
 
 MODULE = """
 import numpy as np

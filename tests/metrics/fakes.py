@@ -4,13 +4,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genray.config import ModelConfig
 from genray.data.spec import DataSpec, Split
-from genray.metrics.base import Context, FeatureSet
+from genray.extractors.base import FeatureSet
+from genray.metrics.base import Context
 from genray.models.base import Batch, GenerativeModel
 from genray.nn.estimators import Function
 from genray.nn.noise import Noise
 from genray.nn.posteriors import DiagonalGaussian
+from genray.settings import ModelConfig
 
 
 def features(array: np.ndarray, probabilities: np.ndarray | None = None) -> FeatureSet:

@@ -9,10 +9,11 @@ import torch
 from genray import metrics
 from genray.data.spec import Split
 from genray.errors import UserError
+from genray.evaluation.attempt import compute_each
+from genray.evaluation.judge import check_sizes
+from genray.extractors.base import FeatureSet
 from genray.metrics import ais, ais_gaussian
-from genray.metrics.attempt import compute_each
-from genray.metrics.base import Context, FeatureSet
-from genray.metrics.evaluate import check_sizes
+from genray.metrics.base import Context
 from tests.metrics.fakes import Replay, context, features
 
 N, K = 80, 10

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from genray.data.spec import DataSpec, Split
+from genray.extractors.base import FeatureSet
 from genray.metrics import completion, conditional_accuracy, conditional_elbo
-from genray.metrics.base import Context, FeatureSet
+from genray.metrics.base import Context
 from genray.nn.noise import Noise
 from tests.metrics.fakes import Replay, SampleOnly, context
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from genray.data.spec import DataSpec, Split
+from genray.extractors.base import FeatureSet
 from genray.metrics import coherence, joint_elbo
-from genray.metrics.base import Context, FeatureSet
+from genray.metrics.base import Context
 from genray.models.base import Batch
 from genray.nn.noise import Noise
 from tests.metrics.fakes import SampleOnly, context, features

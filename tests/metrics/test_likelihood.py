@@ -9,11 +9,11 @@ from sklearn.neighbors import KernelDensity
 
 from genray.data.spec import Dataset, Split
 from genray.errors import UserError
+from genray.evaluation.floor import floor
+from genray.evaluation.judge import make_judge
+from genray.extractors.classifier import Classifier
 from genray.metrics import ais, ais_gaussian, importance_bound, parzen
 from genray.metrics.base import Context
-from genray.metrics.evaluate import make_judge
-from genray.metrics.features import Extractor
-from genray.metrics.floor import floor
 from genray.nn.noise import Noise
 from tests import linear_gaussian
 from tests.metrics.fakes import Replay, SampleOnly, context
@@ -113,7 +113,7 @@ def test_a_kernel_density_is_scikit_learns() -> None:
 
 
 def test_sigma_is_the_best_on_the_tuning_images_and_not_on_those_that_are_scored(
-    extractor: Extractor, digits: Dataset
+    extractor: Classifier, digits: Dataset
 ) -> None:
     judge = make_judge(extractor, digits.test, ("parzen",), 300, tuning=digits.validation)
     found = judge.score(Replay(digits.train.images), seed=0)
@@ -130,7 +130,7 @@ def test_sigma_is_the_best_on_the_tuning_images_and_not_on_those_that_are_scored
 
 
 def test_real_images_have_a_parzen_floor_above_noise_and_no_tuning_is_refused(
-    extractor: Extractor, digits: Dataset
+    extractor: Classifier, digits: Dataset
 ) -> None:
     judge = make_judge(extractor, digits.test, ("parzen",), tuning=digits.validation)
     noise = np.random.default_rng(0).integers(0, 256, digits.train.images.shape, np.uint8)

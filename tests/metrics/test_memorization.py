@@ -9,10 +9,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from genray.data.spec import Dataset
 from genray.errors import UserError
+from genray.evaluation.floor import floor
+from genray.evaluation.judge import Judge, make_judge, training_features
+from genray.extractors.classifier import Classifier
 from genray.metrics.base import Context
-from genray.metrics.evaluate import Judge, make_judge, training_features
-from genray.metrics.features import Extractor
-from genray.metrics.floor import floor
 from genray.metrics.memorization import compute, nearest, share_below, share_below_in_pairs
 from tests.metrics.fakes import Replay, SampleOnly, context, features
 
@@ -95,7 +95,7 @@ def test_equal_distances_count_half() -> None:
 
 
 @pytest.fixture(scope="module")
-def judge(extractor: Extractor, digits: Dataset) -> Judge:
+def judge(extractor: Classifier, digits: Dataset) -> Judge:
     names = ("memorization",)
     return make_judge(extractor, digits.test, names, train=training_features(extractor, digits.train, names))
 
@@ -120,21 +120,21 @@ def test_features_without_variance_have_shares() -> None:
 
 
 def test_the_floor_takes_the_features_of_training_images_that_the_judge_has(
-    extractor: Extractor, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    extractor: Classifier, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are slow to compute by a large network. The values are those of features that are computed anew."""
     names = ("frechet", "prdc", "class_entropy")
     anew = floor(make_judge(extractor, digits.test, names, 200), digits.train, draws=2)
     train = training_features(extractor, digits.train, (*names, "memorization"))
     judge = make_judge(extractor, digits.test, names, 200, train=train)
-    monkeypatch.setattr(Extractor, "features", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(Classifier, "features", lambda *_: pytest.fail("computed again"))
     known = floor(judge, digits.train, draws=2)
     assert known.keys() == anew.keys()
     for name, summary in known.items():
         assert summary["values"] == pytest.approx(anew[name]["values"], rel=1e-3, abs=1e-3)
 
 
-def test_training_features_are_made_where_a_metric_looks_at_them(extractor: Extractor, digits: Dataset) -> None:
+def test_training_features_are_made_where_a_metric_looks_at_them(extractor: Classifier, digits: Dataset) -> None:
     assert training_features(extractor, digits.train, ("frechet", "prdc")) is None
     found = training_features(extractor, digits.train, ("frechet", "memorization"))
     assert found is not None

@@ -10,12 +10,12 @@ from scipy.stats import entropy
 from genray.data import datasets
 from genray.data.spec import Dataset, Split
 from genray.errors import UserError
+from genray.evaluation.floor import floor
+from genray.evaluation.judge import make_judge
+from genray.extractors.classifier import Classifier, extractor_for
+from genray.extractors.planes import on_planes
 from genray.metrics import modes
 from genray.metrics.base import Context
-from genray.metrics.evaluate import make_judge
-from genray.metrics.features import Extractor, extractor_for
-from genray.metrics.floor import floor
-from genray.metrics.planes import on_planes
 from tests.metrics.fakes import context, features
 
 
@@ -73,7 +73,7 @@ def test_without_labels_there_are_none_and_another_extractor_is_refused() -> Non
         of(np.arange(10), np.array([12, 0]), 10)
 
 
-def test_planes_are_told_apart_by_the_extractor_of_digits(extractor: Extractor) -> None:
+def test_planes_are_told_apart_by_the_extractor_of_digits(extractor: Classifier) -> None:
     test = datasets.load("stacked_digits").test
     found = on_planes(extractor).features(test.images[:40])
     each = [extractor.features(test.images[:40, [plane]]) for plane in range(3)]
@@ -95,7 +95,7 @@ def test_the_extractor_of_a_stacked_dataset_is_that_of_its_planes(digits: Datase
     assert (seen == data.test.labels).mean() > 0.9
 
 
-def test_real_images_are_the_floor(extractor: Extractor) -> None:
+def test_real_images_are_the_floor(extractor: Classifier) -> None:
     data = datasets.load("stacked_digits")
     judge = make_judge(on_planes(extractor), data.test, ("modes",))
     found = floor(judge, data.train, draws=2)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genray.data.spec import Dataset, DataSpec, Split
 from genray.errors import UserError
-from genray.metrics import network
+from genray.extractors import network
 from genray.metrics.base import Context
 from genray.metrics.transfer_accuracy import compute
 from genray.nn.noise import Noise

@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from genray.config import ModelConfig
 from genray.data.spec import DataSpec
 from genray.errors import UserError
 from genray.models.base import GenerativeModel, Progress
 from genray.models.vae import Model, VAEConfig
 from genray.nn.noise import Noise
+from genray.settings import ModelConfig
 from tests import linear_gaussian
 from tests.models.steps import DIGITS, Steps, digit_batch, make
 

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from genray.config import ModelConfig
 from genray.data.spec import DataSpec
 from genray.errors import UserError
 from genray.nn.blocks import Network, image_to_vector, interleave, separate, vector_to_image, vector_to_vector
 from genray.nn.noise import Noise
+from genray.settings import ModelConfig
 
 
 def config(network: str, hidden: int = 32) -> ModelConfig:

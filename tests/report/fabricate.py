@@ -21,8 +21,8 @@ from sklearn.datasets import load_digits
 
 from genray.config import Experiment
 from genray.images import grid
+from genray.intervals import summarize
 from genray.overrides import with_values
-from genray.report.intervals import summarize
 
 MODELS = ("vae", "gan", "vae_gan", "aae")
 LEVEL = {"vae": 14.0, "gan": 6.2, "vae_gan": 6.6, "aae": 11.0}  # the Fréchet distance that each ends near

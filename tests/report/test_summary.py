@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from genray.intervals import summarize
 from genray.report import compare, summary
-from genray.report.intervals import summarize
 from tests.report.fabricate import write_run
 
 

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from genray.studies.base import Answer
+from genray.report.answer import Answer
 
 
 def check_answer(answer: Answer) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from genray.errors import UserError
 from genray.report import drawing
-from genray.studies.base import Answer, Budget, Check, Figure, Outcome, Part, Pieces, Saved, Table
+from genray.report.answer import Answer, Check, Figure, Table
+from genray.studies.base import Budget, Outcome, Part, Pieces, Saved
 
 
 def square(number: float, count: str = "", failures: int = 0, seconds: float = 0.0) -> Outcome:

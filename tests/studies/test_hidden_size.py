@@ -19,12 +19,13 @@ from genray.cluster.parts import Asked
 from genray.errors import UserError
 from genray.overrides import with_values
 from genray.report import drawing
+from genray.report.answer import Answer
 from genray.space import Sweep
 from genray.studies import _hidden_tests, hidden_size
 from genray.studies._hidden_figures import log_ticks
 from genray.studies._hidden_tests import MODELS, SIZES, paired_tests, scores_of
 from genray.studies._hidden_training import experiment_of, trained
-from genray.studies.base import Answer, Outcome, Part
+from genray.studies.base import Outcome, Part
 from tests.studies.fakes import outcome_of
 
 FOUR = ("vae", "gan", "vae_gan", "aae")

@@ -1,4 +1,5 @@
-from genray.config import Experiment, ModelConfig
+from genray.config import Experiment
+from genray.settings import ModelConfig
 
 
 def experiment(**changes: object) -> Experiment:

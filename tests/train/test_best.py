@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import genray
+from genray import checkpoint
 from genray.data.spec import Dataset
 from genray.errors import UserError
 from genray.runs import Run, create_run
-from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.loop import train
 from tests.train.common import experiment

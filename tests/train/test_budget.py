@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from genray import checkpoint
 from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.models.base import Progress
 from genray.nn.noise import Noise
 from genray.runs import Row, Run, create_run, load
-from genray.train import checkpoint, trainer
+from genray.train import trainer
 from genray.train.distributed import Distributed
 from genray.train.loop import Outcome, train
 from genray.train.trainer import make_trainer

@@ -19,8 +19,8 @@ from genray.cluster.place import SameFolder
 from genray.cluster.work import Final, Means, Shared, Task, do
 from genray.config import Experiment
 from genray.data.spec import Dataset
-from genray.metrics.evaluate import make_judge
-from genray.metrics.features import extractor_for
+from genray.evaluation.judge import make_judge
+from genray.extractors.classifier import extractor_for
 from genray.overrides import flatten
 from genray.runs import Run, open_run
 from genray.train.distributed import Distributed

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from genray import checkpoint
 from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.errors import Fault, UserError
-from genray.metrics.base import FeatureSet
-from genray.metrics.evaluate import make_judge
+from genray.evaluation.judge import make_judge
+from genray.extractors.base import FeatureSet
 from genray.models import vae
 from genray.runs import Row, Run, create_run, load, open_run
-from genray.train import checkpoint
 from genray.train.distributed import Distributed
 from genray.train.loop import Outcome, train
 from genray.train.trainer import make_trainer

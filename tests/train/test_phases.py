@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genray.config import ModelConfig, OptimizerConfig
 from genray.models.base import Batch, GenerativeModel, Loss, Phase, Progress
 from genray.nn.noise import Noise
+from genray.settings import ModelConfig, OptimizerConfig
 from genray.train.distributed import Distributed
 from genray.train.trainer import Trainer
 from tests.train.common import experiment

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from genray import checkpoint
 from genray.data.spec import Dataset
 from genray.errors import Fault, UserError
-from genray.metrics.evaluate import Judge, make_judge
-from genray.metrics.features import train_extractor
+from genray.evaluation.judge import Judge, make_judge
+from genray.extractors.classifier import train_extractor
 from genray.models.base import GenerativeModel
 from genray.runs import Row, Run, create_run
-from genray.train import checkpoint, pack
+from genray.train import pack
 from genray.train.distributed import Distributed
 from genray.train.loop import Outcome, train
 from genray.train.together import Ended, Part, train_pack

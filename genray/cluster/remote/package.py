@@ -8,8 +8,6 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import genray
-
 SPACE = "space.yaml"
 _SUFFIXES = {".py", ".html", ".css", ".js", ".typed"}
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # of a zip; one for all makes equal content equal bytes
@@ -30,7 +28,7 @@ def pack(space: str) -> tuple[str, bytes]:
 
 
 def _code() -> dict[str, bytes]:
-    top = Path(genray.__file__).parent
+    top = Path(__file__).parents[2]
     code = {
         path.relative_to(top.parent).as_posix(): path.read_bytes()
         for path in sorted(top.rglob("*"))

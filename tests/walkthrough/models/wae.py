@@ -9,11 +9,11 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from genray.config import ModelConfig
 from genray.data.spec import DataSpec
 from genray.models.base import Batch, GenerativeModel, Loss, Phase
 from genray.nn.blocks import image_to_vector, vector_to_image
 from genray.nn.noise import Noise
+from genray.settings import ModelConfig
 
 # B images, Z latent dimensions
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genray.report.intervals import best_first, beyond, overlap, summarize
+from genray.intervals import best_first, beyond, overlap, summarize
 
 
 def test_student_interval_of_five_values_by_hand() -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 from genray.config import Experiment
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault, UserError
-from genray.metrics.evaluate import make_judge
-from genray.metrics.features import Extractor
+from genray.evaluation.judge import make_judge
+from genray.extractors.classifier import Classifier
 from genray.models.base import build
 from genray.nn.noise import Noise
 from genray.samplers import Mixture, encode, fit, make_sampler, samplers_of
@@ -74,7 +74,7 @@ def test_codes_that_are_not_finite_are_a_fault(digits: Dataset) -> None:
         encode(model, Split(digits.train.images[:20]))
 
 
-def test_a_mixture_over_pixels_beats_a_prior_of_nothing(extractor: Extractor, digits: Dataset) -> None:
+def test_a_mixture_over_pixels_beats_a_prior_of_nothing(extractor: Classifier, digits: Dataset) -> None:
     """The sampler that is scored is the one that was asked for: `Identity` draws black, its codes hold digits."""
     judge, model = make_judge(extractor, digits.validation, ("frechet", "prdc")), Identity(digits.spec)
     prior = judge.score(model, seed=0)
@@ -85,7 +85,7 @@ def test_a_mixture_over_pixels_beats_a_prior_of_nothing(extractor: Extractor, di
     assert judge.score(model, seed=0, sampler=make_sampler("prior", model, digits.train, seed=0)) == prior
 
 
-def test_scores_of_the_model_itself_stand_with_the_prior_alone(extractor: Extractor, digits: Dataset) -> None:
+def test_scores_of_the_model_itself_stand_with_the_prior_alone(extractor: Classifier, digits: Dataset) -> None:
     model = build(experiment("vae", "prior").model, digits.spec, seed=0)
     judge = make_judge(extractor, digits.validation, ("frechet", "elbo", "reconstruction"))
     assert judge.score(model, seed=0).keys() == {"frechet", "elbo", "reconstruction"}

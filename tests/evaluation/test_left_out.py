@@ -9,10 +9,12 @@ import pytest
 from genray import console, metrics, models, runs
 from genray.config import Experiment
 from genray.data.spec import Dataset, DataSpec, Split
-from genray.metrics import ais, ais_gaussian, attempt, evaluate, importance_bound, network
-from genray.metrics.attempt import left_out
-from genray.metrics.evaluate import Judge, make_judge, training_features
-from genray.metrics.features import Extractor
+from genray.evaluation import attempt, evaluate
+from genray.evaluation.attempt import left_out
+from genray.evaluation.judge import Judge, make_judge, training_features
+from genray.extractors import network
+from genray.extractors.classifier import Classifier
+from genray.metrics import ais, ais_gaussian, importance_bound
 from genray.models.base import GenerativeModel
 from genray.report import compare
 from genray.train.distributed import Distributed
@@ -46,7 +48,7 @@ def experiment(model: str, names: object = None) -> Experiment:
     )
 
 
-def judge_of(extractor: Extractor, digits: Dataset, names: tuple[str, ...], *, labels: bool = True) -> Judge:
+def judge_of(extractor: Classifier, digits: Dataset, names: tuple[str, ...], *, labels: bool = True) -> Judge:
     """80 images, of which every metric has a value."""
     split = Split(digits.test.images[:80], digits.test.labels[:80] if labels else None)
     train = Split(digits.train.images[:300], digits.train.labels[:300])
@@ -61,7 +63,7 @@ def model_of(name: str, digits: Dataset) -> GenerativeModel:
 
 @pytest.mark.parametrize("name", models.names())
 def test_every_metric_has_a_score_of_every_model_or_says_what_it_lacks(
-    extractor: Extractor, digits: Dataset, name: str
+    extractor: Classifier, digits: Dataset, name: str
 ) -> None:
     judge = judge_of(extractor, digits, ALL)
     scores = judge.score(model_of(name, digits), seed=0)
@@ -73,7 +75,7 @@ def test_every_metric_has_a_score_of_every_model_or_says_what_it_lacks(
             assert reasons[metric] == f"needs {metrics.load(metric).NEEDS}, which {name} does not have"
 
 
-def test_where_labels_are_missing_the_dataset_lacks_them(extractor: Extractor, digits: Dataset) -> None:
+def test_where_labels_are_missing_the_dataset_lacks_them(extractor: Classifier, digits: Dataset) -> None:
     judge = judge_of(extractor, digits, ALL, labels=False)
     scores = judge.score(model_of("vae", digits), seed=0)
     reasons = left_out(experiment("vae", ALL), scores, judge.split, ("prior",))
@@ -101,7 +103,7 @@ def evaluated(path: Path, judge: Judge, digits: Dataset, asked: Experiment) -> t
 
 
 def test_the_result_the_console_the_comparison_and_the_page_say_why(
-    tmp_path: Path, extractor: Extractor, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, extractor: Classifier, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "load", lambda path, device: model_of("gan", digits))
     judge = judge_of(extractor, digits, tuple(NAMED))
@@ -119,7 +121,7 @@ def test_the_result_the_console_the_comparison_and_the_page_say_why(
 
 
 def test_by_default_nothing_is_missed(
-    tmp_path: Path, extractor: Extractor, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, extractor: Classifier, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "load", lambda path, device: model_of("gan", digits))
     asked = experiment("gan")
@@ -128,7 +130,7 @@ def test_by_default_nothing_is_missed(
     assert "left out" not in console.result(path, result)
 
 
-def test_training_says_it_once(tmp_path: Path, extractor: Extractor, digits: Dataset, caplog) -> None:
+def test_training_says_it_once(tmp_path: Path, extractor: Classifier, digits: Dataset, caplog) -> None:
     asked = experiment("gan", ["frechet", "elbo"])  # evaluated before the first epoch, and after the fifth
     run = runs.create_run(tmp_path / "run", asked)
     judge = judge_of(extractor, digits, asked.metrics)
@@ -141,7 +143,7 @@ def test_training_says_it_once(tmp_path: Path, extractor: Extractor, digits: Dat
 
 
 def test_a_model_that_samples_alone_has_a_reason_for_each_metric_of_a_model(
-    extractor: Extractor, digits: Dataset
+    extractor: Classifier, digits: Dataset
 ) -> None:
     judge = judge_of(extractor, digits, ALL)
     scores = judge.score(SampleOnly(DataSpec(1, 8, 8, 10)), seed=0)

@@ -11,12 +11,14 @@ from genray import console, metrics, runs
 from genray.config import Experiment
 from genray.data.spec import Dataset, Split
 from genray.errors import Fault, UserError
+from genray.evaluation import evaluate
+from genray.evaluation.attempt import SAMPLES
+from genray.evaluation.evaluate import evaluate_run
+from genray.evaluation.floor import floor, summarize
+from genray.evaluation.judge import Judge, draw, make_judge, training_features
+from genray.extractors.classifier import Classifier
 from genray.files import is_sealed
-from genray.metrics import ais, ais_gaussian, evaluate, importance_bound
-from genray.metrics.attempt import SAMPLES
-from genray.metrics.evaluate import Judge, draw, evaluate_run, make_judge, training_features
-from genray.metrics.features import Extractor
-from genray.metrics.floor import floor, summarize
+from genray.metrics import ais, ais_gaussian, importance_bound
 from genray.report import comparison
 from genray.report.collect import collect
 from genray.result import refuse_damaged
@@ -29,7 +31,7 @@ OPTIONAL = {"ais", "ais_gaussian", "importance_bound", "modes", "ms_ssim", "parz
 
 
 @pytest.fixture(scope="module")
-def judge(extractor: Extractor, digits: Dataset) -> Judge:
+def judge(extractor: Classifier, digits: Dataset) -> Judge:
     return make_judge(extractor, digits.validation, ALL)
 
 
@@ -130,7 +132,7 @@ def test_where_samples_are_not_finite_the_models_own_scores_stand(
 
 @pytest.mark.parametrize("name", [name for name in metrics.names() if not metrics.judges_samples(name)])
 def test_no_score_of_a_model_takes_what_is_not_finite_for_images(
-    extractor: Extractor, digits: Dataset, name: str, monkeypatch: pytest.MonkeyPatch
+    extractor: Classifier, digits: Dataset, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both views would be of the same class, NaN's; rounded to 8 bits it is black."""
     for metric, cost in (
@@ -156,14 +158,14 @@ def test_a_constant_model_is_scored(judge: Judge, digits: Dataset) -> None:
     assert "elbo" not in scores
 
 
-def test_the_number_of_samples(extractor: Extractor, digits: Dataset) -> None:
+def test_the_number_of_samples(extractor: Classifier, digits: Dataset) -> None:
     assert make_judge(extractor, digits.test, ("frechet",)).num_samples == 359
     assert make_judge(extractor, digits.test, ("frechet",), 50).num_samples == 50
     many = Split(np.zeros((10_001, 1, 8, 8), np.uint8))
     assert make_judge(extractor, many, ("frechet",)).num_samples == 10_000
 
 
-def test_an_unknown_metric_is_refused_with_the_nearest(extractor: Extractor, digits: Dataset) -> None:
+def test_an_unknown_metric_is_refused_with_the_nearest(extractor: Classifier, digits: Dataset) -> None:
     with pytest.raises(UserError, match="'frechett' is not a metric; did you mean 'frechet'"):
         make_judge(extractor, digits.test, ("frechett",))
 
@@ -172,7 +174,7 @@ def test_an_unknown_metric_is_refused_with_the_nearest(extractor: Extractor, dig
     ("metric", "needed"), [("frechet", 2), ("kernel", 4), ("prdc", 6), ("class_entropy", 1), ("elbo", 1)]
 )
 def test_too_few_images_are_refused_before_anything_is_drawn(
-    extractor: Extractor, digits: Dataset, metric: str, needed: int
+    extractor: Classifier, digits: Dataset, metric: str, needed: int
 ) -> None:
     few = Split(digits.test.images[:needed])
     scores = make_judge(extractor, few, (metric,)).score(Replay(digits.train.images), seed=0)
@@ -184,7 +186,7 @@ def test_too_few_images_are_refused_before_anything_is_drawn(
             make_judge(extractor, Split(digits.test.images[: needed - 1]), (metric,), 100)
 
 
-def test_the_floor_is_what_training_images_score(extractor: Extractor, digits: Dataset) -> None:
+def test_the_floor_is_what_training_images_score(extractor: Classifier, digits: Dataset) -> None:
     judge = make_judge(extractor, digits.test, ALL)
     summary = floor(judge, digits.train, draws=3)
     assert set(summary) == {key for name in SAMPLE_METRICS for key in metrics.load(name).SCORES}
@@ -225,7 +227,7 @@ def run(tmp_path: Path, digits: Dataset, monkeypatch) -> runs.Run:
 
 
 def test_a_run_whose_samples_are_not_finite_has_the_models_own_scores_and_no_others(
-    run: runs.Run, extractor: Extractor, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    run: runs.Run, extractor: Classifier, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Replay(digits.train.images, value=1.0)
     model.images[::7] = torch.nan
@@ -238,7 +240,7 @@ def test_a_run_whose_samples_are_not_finite_has_the_models_own_scores_and_no_oth
     assert any(note.startswith("vae: samples failed: samples must be finite, got ") for note in found["notes"])
 
 
-def test_a_runs_result(run: runs.Run, extractor: Extractor, digits: Dataset) -> None:
+def test_a_runs_result(run: runs.Run, extractor: Classifier, digits: Dataset) -> None:
     judge = make_judge(extractor, digits.test, ALL)
     result = evaluate_run(run, judge, {"frechet": {"mean": 1.0, "ci95": 0.1, "values": [1.0]}}, digits)
     assert json.loads(run.result_path.read_text()) == result
@@ -280,7 +282,7 @@ def read_png(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
-def test_pictures_of_a_run(run: runs.Run, extractor: Extractor, digits: Dataset) -> None:
+def test_pictures_of_a_run(run: runs.Run, extractor: Classifier, digits: Dataset) -> None:
     evaluate_run(run, make_judge(extractor, digits.test, ("class_entropy",)), {}, digits)
     samples, real, pixels = (read_png(run.path / f"{name}.png") for name in ("samples", "real", "reconstructions"))
     side = 10 * (32 + 2) - 2
@@ -292,7 +294,7 @@ def test_pictures_of_a_run(run: runs.Run, extractor: Extractor, digits: Dataset)
 
 
 def test_models_that_do_not_reconstruct_have_no_such_picture(
-    run: runs.Run, extractor: Extractor, digits: Dataset, monkeypatch
+    run: runs.Run, extractor: Classifier, digits: Dataset, monkeypatch
 ) -> None:
     monkeypatch.setattr(evaluate, "load", lambda path, device: SampleOnly(digits.spec))
     evaluate_run(run, make_judge(extractor, digits.test, ("class_entropy",)), {}, digits)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from genray.data.spec import Dataset, DataSpec, Split, TrainingData
+from genray.extractors import classifier, network
+from genray.extractors.classifier import Classifier, extractor_for, train_extractor
 from genray.images import to_float
-from genray.metrics import features, network
-from genray.metrics.features import Extractor, extractor_for, train_extractor
 
 
 @pytest.fixture
@@ -25,37 +25,37 @@ def small(digits: Dataset, *, labels: bool = True, n: int = 64) -> TrainingData:
     return TrainingData("folder:/somewhere/small", DataSpec(1, 8, 8, 10 if labels else 0), train, validation)
 
 
-def test_it_tells_the_digits_apart(extractor: Extractor, digits: Dataset) -> None:
+def test_it_tells_the_digits_apart(extractor: Classifier, digits: Dataset) -> None:
     seen = extractor.features(digits.test.images)
     assert (seen.probabilities.argmax(1) == digits.test.labels).mean() > 0.96
     assert extractor.recipe["validation_accuracy"] > 0.96
     np.testing.assert_allclose(seen.probabilities.sum(1), 1, rtol=1e-5)
 
 
-def test_training_features_have_mean_0_and_variance_1(extractor: Extractor, digits: Dataset) -> None:
+def test_training_features_have_mean_0_and_variance_1(extractor: Classifier, digits: Dataset) -> None:
     standard = extractor.features(digits.train.images).features
     assert standard.shape == (len(digits.train), network.NUM_FEATURES)
     np.testing.assert_allclose(standard.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(standard.std(0), 1, atol=1e-4)
 
 
-def test_name_and_hash(extractor: Extractor) -> None:
+def test_name_and_hash(extractor: Classifier) -> None:
     assert extractor.name == "digits-cnn32@1"
     assert re.fullmatch("[0-9a-f]{16}", extractor.hash)
 
 
-def test_floats_give_what_their_8_bit_values_give(extractor: Extractor, digits: Dataset) -> None:
+def test_floats_give_what_their_8_bit_values_give(extractor: Classifier, digits: Dataset) -> None:
     images = digits.test.images[:20]
     floats = to_float(images) + 1e-3  # less than half of a step of 1 / 127.5
     np.testing.assert_array_equal(extractor.features(floats).features, extractor.features(images).features)
 
 
-def test_an_images_features_do_not_depend_on_its_company(extractor: Extractor, digits: Dataset) -> None:
+def test_an_images_features_do_not_depend_on_its_company(extractor: Classifier, digits: Dataset) -> None:
     alone = extractor.features(digits.test.images[7:8]).features
     np.testing.assert_allclose(extractor.features(digits.test.images).features[7:8], alone, atol=1e-4)
 
 
-def test_a_pickled_extractor_sees_the_same_in_read_only_arrays(extractor: Extractor, digits: Dataset) -> None:
+def test_a_pickled_extractor_sees_the_same_in_read_only_arrays(extractor: Classifier, digits: Dataset) -> None:
     copy = pickle.loads(pickle.dumps(extractor))  # our own
     for value in copy.weights.values():
         value.setflags(write=False)  # as Ray's object store gives them
@@ -118,7 +118,7 @@ def test_smoke_any_image_shape(shape: tuple[int, int, int]) -> None:
 def test_the_cache_gives_back_what_was_trained(digits: Dataset, tmp_path: Path, monkeypatch) -> None:
     data = small(digits)
     trained = extractor_for(data, tmp_path)
-    monkeypatch.setattr(features, "train_extractor", lambda data: pytest.fail("trained again"))
+    monkeypatch.setattr(classifier, "train_extractor", lambda data: pytest.fail("trained again"))
     cached = extractor_for(data, tmp_path)
     assert (cached.name, cached.hash, cached.recipe, cached.spec) == (
         trained.name, trained.hash, trained.recipe, trained.spec,

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit  # scipy.stats takes two seconds to import
 
 from genray.data.spec import Split
-from genray.metrics.base import FeatureSet
+from genray.extractors.base import FeatureSet
 
 if TYPE_CHECKING:
-    from genray.metrics.evaluate import Judge
+    from genray.evaluation.judge import Judge
 
 Summary = dict[str, float | list[float]]
 

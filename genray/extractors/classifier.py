@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genray.data.spec import DataSpec, Split, TrainingData
+from genray.extractors import network
+from genray.extractors.base import FeatureSet
 from genray.files import write_atomically
 from genray.images import to_uint8
-from genray.metrics import network
-from genray.metrics.base import FeatureSet
 
 # N images, C channels, H height, W width, D feature dimensions, K classes
 
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Extractor:
+class Classifier:
     """A trained network as arrays, so that it can be pickled and shared between processes without a copy."""
 
     name: str  # "digits-cnn32@1"
@@ -46,7 +46,7 @@ class Extractor:
     weights: dict[str, NDArray[Any]]  # of `network.Network`, and `mean` and `std` (D,) of the training features
 
     @property
-    def classifier(self) -> Extractor:
+    def classifier(self) -> Classifier:
         return self
 
     def features(self, images: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSet:
@@ -67,11 +67,11 @@ class Extractor:
         return FeatureSet(standard, np.concatenate(probabilities))
 
 
-def extractor_for(data: TrainingData, cache_dir: Path | None = None) -> Extractor:
+def extractor_for(data: TrainingData, cache_dir: Path | None = None) -> Classifier:
     """The extractor of a dataset: from the cache where it has been trained before, which is by default GENRAY_CACHE.
     That of stacked images is that of their planes."""
     if data.planes is not None:
-        from genray.metrics.planes import on_planes  # which imports this file
+        from genray.extractors.planes import on_planes  # which imports this file
 
         return on_planes(extractor_for(data.planes, cache_dir))
     folder = cache_dir or Path(os.environ.get("GENRAY_CACHE") or "~/.cache/genray").expanduser() / "extractors"
@@ -91,7 +91,7 @@ def extractor_for(data: TrainingData, cache_dir: Path | None = None) -> Extracto
     return extractor
 
 
-def train_extractor(data: TrainingData) -> Extractor:
+def train_extractor(data: TrainingData) -> Classifier:
     """Trains on `data.train` on the CPU, on one thread, so that the weights depend on the data alone.
 
     Where there are labels it is a classifier; where there are none it tells the four rotations of an image apart.
@@ -109,13 +109,13 @@ def train_extractor(data: TrainingData) -> Extractor:
             "mean": np.zeros(network.NUM_FEATURES, np.float32),
             "std": np.ones(network.NUM_FEATURES, np.float32),
         }
-        raw_ND = Extractor("", "", {}, data.spec, weights).features(data.train.images).features
+        raw_ND = Classifier("", "", {}, data.spec, weights).features(data.train.images).features
         weights |= {"mean": raw_ND.mean(0), "std": raw_ND.std(0) + np.float32(1e-6)}
         accuracy = _accuracy(module, data.validation, generator)
     recipe = _recipe(data) | {"validation_accuracy": round(accuracy, 4)}
     kind = "rotnet" if labels is None else "cnn"
     name = f"{Path(data.name).name}-{kind}{network.NUM_FEATURES}@{VERSION}"
-    return Extractor(name, _hash(weights), recipe, data.spec, weights)
+    return Classifier(name, _hash(weights), recipe, data.spec, weights)
 
 
 def _num_classes(data: TrainingData) -> int:
@@ -163,21 +163,21 @@ def _hash(weights: dict[str, NDArray[Any]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _as_tensors(extractor: Extractor) -> dict[str, Any]:
+def _as_tensors(extractor: Classifier) -> dict[str, Any]:
     weights = {name: torch.tensor(value) for name, value in extractor.weights.items()}
     return {"name": extractor.name, "hash": extractor.hash, "recipe": extractor.recipe, "weights": weights}
 
 
-def _read(path: Path, spec: DataSpec) -> Extractor:
+def _read(path: Path, spec: DataSpec) -> Classifier:
     saved = torch.load(path, weights_only=True)
     weights = {name: value.numpy() for name, value in saved["weights"].items()}
     if _hash(weights) != saved["hash"]:
         raise ValueError("its weights do not have the hash that it names")
-    return Extractor(saved["name"], saved["hash"], saved["recipe"], spec, weights)
+    return Classifier(saved["name"], saved["hash"], saved["recipe"], spec, weights)
 
 
 @lru_cache(maxsize=2)
-def _build(extractor: Extractor, device: torch.device) -> network.Network:
+def _build(extractor: Classifier, device: torch.device) -> network.Network:
     state = {name: torch.tensor(value) for name, value in extractor.weights.items() if name not in ("mean", "std")}
     with torch.random.fork_rng(devices=[]):
         module = network.Network(extractor.spec, len(state["classify.bias"]) - 1)

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genray.data.stacked import PLANES
+from genray.extractors.base import FeatureSet
+from genray.extractors.classifier import Classifier
 from genray.images import to_uint8
-from genray.metrics.base import FeatureSet
-from genray.metrics.features import Extractor
 
 # N images, D feature dimensions of a plane, K classes of a plane
 
 
 @dataclass(frozen=True, eq=False)
-class PlaneExtractor(Extractor):
+class PlaneExtractor(Classifier):
     """An extractor of gray images, whose weights it has, applied to three planes."""
 
     def features(self, images: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSet:
@@ -34,7 +34,7 @@ class PlaneExtractor(Extractor):
         return FeatureSet(features, probabilities.reshape(len(values), -1))
 
 
-def on_planes(extractor: Extractor) -> PlaneExtractor:
+def on_planes(extractor: Classifier) -> PlaneExtractor:
     """The same network, for images of which it sees a plane at a time."""
     recipe = extractor.recipe | {"planes": PLANES}
     return PlaneExtractor(f"{extractor.name} x {PLANES}", extractor.hash, recipe, extractor.spec, extractor.weights)

@@ -11,11 +11,12 @@ from genray import console, runs
 from genray.config import Experiment
 from genray.data.spec import Dataset, Split
 from genray.errors import UserError
-from genray.metrics import attempt, class_entropy, evaluate, frechet, prdc
-from genray.metrics.attempt import compute_each
-from genray.metrics.evaluate import make_judge
-from genray.metrics.features import Extractor
-from genray.metrics.floor import floor
+from genray.evaluation import attempt, evaluate
+from genray.evaluation.attempt import compute_each
+from genray.evaluation.floor import floor
+from genray.evaluation.judge import make_judge
+from genray.extractors.classifier import Classifier
+from genray.metrics import class_entropy, frechet, prdc
 from genray.report import comparison, tables
 from genray.report.collect import collect
 from tests.metrics.fakes import Replay, context
@@ -88,7 +89,7 @@ def test_a_distance_of_nan_is_not_zero() -> None:
 
 
 @pytest.fixture
-def few(digits: Dataset, extractor: Extractor):
+def few(digits: Dataset, extractor: Classifier):
     """A judge of 50 test images, too few for one of its metrics."""
     return make_judge(extractor, Split(digits.test.images[:50]), ("frechet", "fd_infinity"))
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from genray import checkpoint
 from genray.data.spec import DataSpec
 from genray.errors import UserError
-from genray.train import checkpoint
 
 
 def state_of(epoch: int) -> dict[str, Any]:

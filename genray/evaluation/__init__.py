@@ -1,0 +1,1 @@
+"""Scoring a model's samples by the metrics, beside the floor of real images."""

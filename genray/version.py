@@ -1,0 +1,3 @@
+"""Which genray this is."""
+
+__version__ = "0.1.0"
