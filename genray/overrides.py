@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genray.errors import UserError
@@ -23,20 +22,24 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def with_values(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of `tree` with dotted keys set: {"model.hidden": 64} reaches tree["model"]["hidden"]."""
-    result = copy.deepcopy(dict(tree))
+    result = dict(tree)
     for dotted, value in values.items():
-        *path, last = dotted.split(".")
-        place = result
-        for key in path:
-            if place.get(key) is None:
-                place[key] = {}
-            if not isinstance(place[key], dict):
-                raise UserError(
-                    f"{dotted}: {key!r} holds a value, not a group of keys, so {dotted!r} cannot be set; set {key!r}"
-                )
-            place = place[key]
-        place[last] = value
+        result = with_value(result, dotted.split("."), value)
     return result
+
+
+def with_value(tree: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """The same for one value, by the keys on the way to it."""
+
+    def put(tree: Mapping[str, Any], key: str, *rest: str) -> dict[str, Any]:
+        if not rest:
+            return {**tree, key: value}
+        inner = {} if tree.get(key) is None else tree[key]
+        if not isinstance(inner, Mapping):
+            raise UserError(f"{'.'.join(path)}: {key!r} holds a value, not a group of keys; set {key!r} itself")
+        return {**tree, key: put(inner, *rest)}
+
+    return put(tree, *path)
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:

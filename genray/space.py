@@ -21,7 +21,7 @@ from genray import metrics, models, schema
 from genray.config import Budget, Experiment
 from genray.distributions import Distribution, Value
 from genray.errors import UserError, nearest
-from genray.overrides import with_values
+from genray.overrides import with_value, with_values
 from genray.search import MOST_PERCENT, Asha, Finalists, Median, Objective, Optuna, Scheduler, scheduler_or_none
 from genray.strict import Strict
 from genray.train.alike import why_apart
@@ -82,7 +82,7 @@ class Sweep(Strict):
         if isinstance(chosen := overrides.get("models"), list) and isinstance(own := tree.get("model_search"), dict):
             tree["model_search"] = {model: search for model, search in own.items() if model in chosen}
         for key, value in overrides.items():
-            tree = _with_value(tree, key, value)
+            tree = with_value(tree, _path(key), value)
         return cls.parse(tree, str(path))
 
     @field_serializer("objective")
@@ -260,20 +260,11 @@ class Sweep(Strict):
         return tuple(range(max(used) + 1, max(used) + 1 + self.finalists.seeds))
 
 
-def _with_value(tree: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """`with_values`, for keys of a search too, which hold dots: search.model.hidden, model_search.vae.model.hidden."""
+def _path(key: str) -> list[str]:
+    """Keys of a search hold dots themselves: search.model.hidden, model_search.vae.model.hidden."""
     parts = key.split(".")
     depth = {"search": 1, "model_search": 2}.get(parts[0], len(parts) - 1)
     path = [*parts[:depth], ".".join(parts[depth:])]
     if not path[-1]:
         raise UserError(f"--set {key} does not say what is searched; write {key}.model.hidden, for example")
-    return _set(tree, path, value, key)
-
-
-def _set(tree: Mapping[str, Any], path: list[str], value: Any, key: str) -> dict[str, Any]:
-    if len(path) == 1:
-        return {**tree, path[0]: value}
-    inner = tree.get(path[0]) or {}
-    if not isinstance(inner, Mapping):
-        raise UserError(f"--set {key}: {path[0]!r} holds a value, not a group of keys; set {path[0]!r} itself")
-    return {**tree, path[0]: _set(inner, path[1:], value, key)}
+    return path

@@ -21,7 +21,7 @@ from genray.space import Sweep
 
 ROOT = Path(__file__).parents[1]
 TEXTS = ["README.md", "CONTRIBUTING.md", *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))]
-HELP = [f"genray/{name}.py" for name in ("cli", "cli_runs", "cli_sweeps", "cli_cluster")]  # which show commands too
+HELP = [f"genray/cli/{name}.py" for name in ("__init__", "runs", "sweeps", "cluster")]  # which show commands too
 
 
 def blocks(document: str, language: str) -> list[str]:

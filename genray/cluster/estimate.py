@@ -22,7 +22,7 @@ from genray.space import Sweep
 if TYPE_CHECKING:
     from genray.evaluation.judge import Judge
 
-OVERHEAD_S = 0.3  # of a run, in which nothing is trained: benchmarks/trial_overhead_cpu2_2026-11-22.md
+OVERHEAD_S = 0.3  # of a run, in which nothing is trained: benchmarks/trial_overhead_cpu2_2026-11-27.md
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Progress:
 
 
 def _end(error: BaseException | None) -> tuple[State, int]:
-    """As the command line ends; see genray/cli.py."""
+    """As the command line ends; see genray/cli/__init__.py."""
     if error is None:
         return "finished", 0
     if isinstance(error, KeyboardInterrupt):

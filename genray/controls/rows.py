@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from genray import extractors, files, metrics
+from genray.cache import cache_dir
 from genray.config import Experiment
 from genray.controls import gaussian_mixture, memorizer, pca
 from genray.data import datasets
@@ -46,7 +46,7 @@ def control_rows(experiment: Experiment, result: Mapping[str, Any], metric_names
     """
     key = _key(experiment, result, metric_names)
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("GENRAY_CACHE") or "~/.cache/genray").expanduser() / "controls" / name
+    folder = cache_dir() / "controls" / name
     path = folder / "rows.json"
     if (kept := _kept(path)) is not None:
         return kept

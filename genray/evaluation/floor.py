@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import statistics
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit  # scipy.stats takes two seconds to import
 
 from genray.data.spec import Split
 from genray.extractors.base import FeatureSet
+from genray.intervals import summarize
 
 if TYPE_CHECKING:
     from genray.evaluation.judge import Judge
 
-Summary = dict[str, float | list[float]]
 
-
-def floor(judge: Judge, train: Split, *, draws: int = 5) -> dict[str, Summary]:
+def floor(judge: Judge, train: Split, *, draws: int = 5) -> dict[str, dict[str, Any]]:
     """{"frechet": {"mean", "ci95", "values"}}: training images scored as if they were samples.
 
     Each draw takes as many different images as a model gives samples, or all where there are fewer. `ci95` is half the
@@ -36,10 +33,3 @@ def floor(judge: Judge, train: Split, *, draws: int = 5) -> dict[str, Summary]:
 
 def _some(features: FeatureSet | None, index: NDArray[np.int64]) -> FeatureSet | None:
     return features and FeatureSet(features.features[index], features.probabilities[index])
-
-
-def summarize(values: list[float]) -> Summary:
-    """Mean, half of Student's 95 % interval (0 for a single value), and the values."""
-    n = len(values)
-    ci95 = float(stdtrit(n - 1, 0.975)) * statistics.stdev(values) / n**0.5 if n > 1 else 0.0
-    return {"mean": statistics.fmean(values), "ci95": ci95, "values": values}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genray.cache import cache_dir
 from genray.data.spec import DataSpec, Split, TrainingData
 from genray.extractors import network
 from genray.extractors.base import FeatureSet
@@ -67,14 +67,14 @@ class Classifier:
         return FeatureSet(standard, np.concatenate(probabilities))
 
 
-def extractor_for(data: TrainingData, cache_dir: Path | None = None) -> Classifier:
+def extractor_for(data: TrainingData, folder: Path | None = None) -> Classifier:
     """The extractor of a dataset: from the cache where it has been trained before, which is by default GENRAY_CACHE.
     That of stacked images is that of their planes."""
     if data.planes is not None:
         from genray.extractors.planes import on_planes  # which imports this file
 
-        return on_planes(extractor_for(data.planes, cache_dir))
-    folder = cache_dir or Path(os.environ.get("GENRAY_CACHE") or "~/.cache/genray").expanduser() / "extractors"
+        return on_planes(extractor_for(data.planes, folder))
+    folder = folder or cache_dir() / "extractors"
     key = json.dumps([_recipe(data), data.name], sort_keys=True)
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     if path.is_file():

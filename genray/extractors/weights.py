@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genray.cache import cache_dir
 from genray.data.downloads import answering_within
 from genray.errors import UserError
 
@@ -27,9 +28,8 @@ class Weights:
 
     @property
     def path(self) -> Path:
-        """In `weights` below the folder that GENRAY_CACHE names, by default ~/.cache/genray."""
-        cache = Path(os.environ.get("GENRAY_CACHE") or "~/.cache/genray").expanduser()
-        return cache / "weights" / self.url.rpartition("/")[2]
+        """In `weights` below `cache_dir()`."""
+        return cache_dir() / "weights" / self.url.rpartition("/")[2]
 
     def load(self, extractor: str) -> dict[str, Tensor]:
         """What the file holds, without running any code that it might bring; downloaded where it is missing.

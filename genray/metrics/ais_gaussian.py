@@ -8,11 +8,10 @@ import math
 import torch
 from torch import Tensor
 
-from genray.metrics.ais import MAX_IMAGES, NUM_CHAINS, NUM_TEMPERATURES, SOURCE
-from genray.metrics.base import Context, Score, real_batches
+from genray.images import to_float
+from genray.metrics.ais import MAX_IMAGES, SOURCE, annealed
+from genray.metrics.base import Context, Score
 from genray.models.base import HasDecoder
-from genray.nn import importance
-from genray.nn.annealing import annealed_importance
 from genray.nn.estimators import Function
 from genray.nn.likelihoods import unit_interval
 from genray.nn.losses import gaussian_nll_nats
@@ -45,23 +44,12 @@ SCORES = {
 
 def compute(context: Context) -> dict[str, float]:
     """Of images evenly spread over the split; {} for a model whose codes are not Gaussian."""
-    model, device = context.model, context.device
+    model = context.model
     if model is None or not model.gaussian_prior or not isinstance(model, HasDecoder):
         return {}
-    found = []
-    for start, batch in real_batches(context.split.some(MAX_IMAGES), device, MAX_IMAGES):
-        noise = Noise(context.seed, "ais_gaussian", start, device=device)
-        shape = len(batch["image"]), model.latent
-        found.append(
-            annealed_importance(
-                around(model, batch["image"]),
-                shape,
-                noise,
-                num_temperatures=NUM_TEMPERATURES,
-                num_chains=NUM_CHAINS,
-            )
-        )
-    return dict(zip(SCORES, importance.over_images(found), strict=True))
+    noise = Noise(context.seed, "ais_gaussian", 0, device=context.device)
+    images = to_float(context.split.some(MAX_IMAGES).images, context.device)
+    return dict(zip(SCORES, annealed(around(model, images), images, model, noise), strict=True))
 
 
 def around(model: HasDecoder, images: Tensor) -> Function:

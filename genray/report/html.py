@@ -86,7 +86,7 @@ def _part(
 
 
 def _count(comparison: Mapping[str, Any]) -> str:
-    """`4 models`, `12 configurations of 4 models`"""
+    """`4 models`, `12 rows of 4 models`"""
     rows, models = len(comparison["rows"]), len({row["model"] for row in comparison["rows"]})
     text = f"{models} {'model' if models == 1 else 'models'}"
     return text if rows == models else f"{rows} rows of {text}"

@@ -12,7 +12,7 @@ from genray.errors import UserError
 from genray.evaluation.attempt import compute_each
 from genray.evaluation.judge import check_sizes
 from genray.extractors.base import FeatureSet
-from genray.metrics import ais, ais_gaussian
+from genray.metrics import ais
 from genray.metrics.base import Context
 from tests.metrics.fakes import Replay, context, features
 
@@ -72,8 +72,7 @@ REFUSED = {
 
 @pytest.fixture(autouse=True)
 def short_annealing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (ais, ais_gaussian):
-        monkeypatch.setattr(module, "NUM_TEMPERATURES", 10)
+    monkeypatch.setattr(ais, "NUM_TEMPERATURES", 10)
 
 
 @pytest.mark.parametrize("name", metrics.names())

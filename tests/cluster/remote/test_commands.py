@@ -3,7 +3,7 @@ import re
 import pytest
 
 from genray.cli import main
-from genray.cli_cluster import cluster
+from genray.cli.cluster import cluster
 
 COMMANDS = ("submit", "attach", "jobs", "stop", "fetch", "board", "doctor", "token")
 

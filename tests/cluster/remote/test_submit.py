@@ -46,7 +46,7 @@ def test_job_carries_the_code_the_resolved_space_and_the_settings(laptop: Laptop
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         space = yaml.safe_load(archive.read("space.yaml"))
         assert (space["trials"], space["experiment"]["epochs"]) == (5, 3)
-        assert archive.read("genray/cli.py") == (ROOT / "genray/cli.py").read_bytes()
+        assert archive.read("genray/space.py") == (ROOT / "genray/space.py").read_bytes()
         assert {"pyproject.toml", "constraints.txt", "genray/report/page.html"} <= set(archive.namelist())
         assert not [name for name in archive.namelist() if "__pycache__" in name or name.startswith(("tests", ".git"))]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genray.cli_options import DatasetName, Resume, Set, Space, Trials
+from genray.cli.options import DatasetName, Resume, Set, Space, Trials
 from genray.endings import resumable
 
 RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Sweeps, or runs that were evaluated.")]

@@ -1,5 +1,5 @@
-"""The command line: one thin function a command, here and in `cli_*.py`, and how any of them ends. Heavy imports stand
-inside functions; `genray --help` needs none."""
+"""The command line: one thin function a command, here and in the files beside this one, and how any of them ends.
+Heavy imports stand inside functions; `genray --help` needs none."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from genray import cli_runs, cli_sweeps
-from genray.cli_cluster import cluster
+from genray.cli import runs, sweeps
+from genray.cli.cluster import cluster
 from genray.endings import Stopped, of_disk, words
 from genray.errors import Fault, UserError
 
@@ -76,16 +76,16 @@ for command in (
     models,
     datasets,
     studies,
-    cli_runs.train,
-    cli_sweeps.sweep,
-    cli_sweeps.estimate,
-    cli_sweeps.watch,
-    cli_sweeps.doctor,
-    cli_runs.evaluate,
-    cli_sweeps.compare,
-    cli_runs.sample,
-    cli_runs.export,
-    cli_sweeps.study,
+    runs.train,
+    sweeps.sweep,
+    sweeps.estimate,
+    sweeps.watch,
+    sweeps.doctor,
+    runs.evaluate,
+    sweeps.compare,
+    runs.sample,
+    runs.export,
+    sweeps.study,
 ):  # in the order of `genray --help`
     app.command()(command)
 

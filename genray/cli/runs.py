@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genray.cli_options import DatasetName, Resume, Set
+from genray.cli.options import DatasetName, Resume, Set
 from genray.endings import resumable
 from genray.errors import UserError
 

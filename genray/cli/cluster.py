@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genray.cli_options import Set, Space, Trials
+from genray.cli.options import Set, Space, Trials
 from genray.endings import Stopped
 from genray.errors import Fault, UserError
 
