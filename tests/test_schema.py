@@ -11,10 +11,9 @@ import yaml
 from genray import schema
 from genray.cluster import folder
 from genray.config import Experiment
-from genray.report.collect import collect
 from genray.runs import create_run, open_run
 from genray.space import Sweep
-from tests.report.fabricate import write_run, write_sweep
+from tests.report.fabricate import collect, write_run, write_sweep
 from tests.test_bad_input import SPACE, refused
 
 EXPERIMENT = Experiment.parse({"model": {"name": "vae", "hidden": 16}})

@@ -144,7 +144,7 @@ def _estimate(
     full, dearest = total(lambda r: r.trial), total(lambda r: r.dearest)
     likely = total(lambda r: r.stopped) if space.scheduler else None
     left_out = sorted({key for each in costs.values() for cost in each for key in cost.left_out})
-    lines = _lines(space, costs, runs, lanes, begin_s, full, dearest, likely, left_out, prices)
+    lines = _lines(space, costs, runs, lanes, begin_s, full, dearest, likely, left_out)
     return Estimate(full, dearest, likely, lanes, lines)
 
 
@@ -197,7 +197,6 @@ def _lines(
     dearest: Total,
     likely: Total | None,
     left_out: Sequence[str],
-    prices: Prices,
 ) -> list[str]:
     lines = []
     for model, r in runs.items():

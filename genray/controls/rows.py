@@ -51,7 +51,7 @@ def control_rows(experiment: Experiment, result: Mapping[str, Any], metric_names
     if (kept := _kept(path)) is not None:
         return kept
     data = _dataset(experiment, result)
-    rows = score(_judge(experiment, result, data, metric_names), data, experiment, folder)
+    rows = score(_judge(result, data, metric_names), data, experiment, folder)
     files.write_json(path, files.sealed({"rows": rows}))  # last: where it is, the pictures are
     return rows
 
@@ -136,7 +136,7 @@ def _dataset(experiment: Experiment, result: Mapping[str, Any]) -> Dataset:
     return data
 
 
-def _judge(experiment: Experiment, result: Mapping[str, Any], data: Dataset, metric_names: Sequence[str]) -> Judge:
+def _judge(result: Mapping[str, Any], data: Dataset, metric_names: Sequence[str]) -> Judge:
     recipe = (result.get("extractor") or {}).get("recipe") or {}
     extractor = extractors.make(recipe.get("extractor", extractors.DEFAULT), data.training_data)
     for what, here in (("extractor", extractor), ("classifier", extractor.classifier)):

@@ -58,16 +58,9 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def collect(paths: Sequence[Path]) -> Collection:
-    """Reads sweep folders and run folders. Raises UserError for what is neither, and for runs that do not compare."""
-    sources = _read(paths)
-    entries = _once(sources)
-    refuse_mixtures(entries)
-    return _collection(entries, sources)
-
-
 def collect_by_dataset(paths: Sequence[Path]) -> dict[str, Collection]:
-    """The same, with a collection for each dataset, by its name; for a single one the name is ""."""
+    """Reads sweep folders and run folders: a collection for each dataset, by its name; for a single one the name is "".
+    Raises UserError for what is neither, and for runs that do not compare."""
     sources = _read(paths)
     parts: dict[str, list[Entry]] = defaultdict(list)
     for entry in _once(sources):

@@ -92,8 +92,8 @@ def trained(experiment: Experiment, epochs: Sequence[int]) -> Iterator[tuple[int
         yield epoch, cast(Model, trainer.model), trainer.train_seconds
 
 
-def validation_images(dataset: str = "digits") -> Tensor:
-    return to_float(datasets.load(dataset).validation.images, torch.device("cpu"))
+def validation_images() -> Tensor:
+    return to_float(datasets.load("digits").validation.images, torch.device("cpu"))
 
 
 def gradient(model: Model, images: Tensor, way: Way, num_draws: int, noise: Noise) -> Tensor:

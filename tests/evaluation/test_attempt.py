@@ -18,8 +18,8 @@ from genray.evaluation.judge import make_judge
 from genray.extractors.classifier import Classifier
 from genray.metrics import class_entropy, frechet, prdc
 from genray.report import comparison, tables
-from genray.report.collect import collect
 from tests.metrics.fakes import Replay, context
+from tests.report.fabricate import collect
 
 X = np.random.default_rng(0).normal(size=(20, 16))
 

@@ -20,9 +20,9 @@ from genray.extractors.classifier import Classifier
 from genray.files import is_sealed
 from genray.metrics import ais, ais_gaussian, importance_bound
 from genray.report import comparison
-from genray.report.collect import collect
 from genray.result import refuse_damaged
 from tests.metrics.fakes import Replay, SampleOnly
+from tests.report.fabricate import collect
 
 SAMPLE_METRICS = ("class_entropy", "frechet", "kernel", "prdc")
 ALL = (*SAMPLE_METRICS, "elbo", "reconstruction")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from genray.config import Experiment
 from genray.images import grid
 from genray.intervals import summarize
 from genray.overrides import with_values
+from genray.report.collect import Collection, collect_by_dataset
 
 MODELS = ("vae", "gan", "vae_gan", "aae")
 LEVEL = {"vae": 14.0, "gan": 6.2, "vae_gan": 6.6, "aae": 11.0}  # the Fréchet distance that each ends near
@@ -242,3 +243,9 @@ def write_sweep(
             rng = np.random.default_rng([i, *model.encode()])
             write_run(folder / model / f"finalist_{i}", model, seed=i + 1, rng=rng)
     return folder
+
+
+def collect(paths: Sequence[Path]) -> Collection:
+    """Of runs on one dataset."""
+    [collection] = collect_by_dataset(paths).values()
+    return collection

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from genray.errors import UserError
-from genray.report.collect import collect, collect_apart, collect_by_dataset
+from genray.report.collect import collect_apart, collect_by_dataset
 from genray.report.comparison import build
-from tests.report.fabricate import COST, write_run, write_search, write_sweep
+from tests.report.fabricate import COST, collect, write_run, write_search, write_sweep
 
 
 def refusal(*paths: Path) -> str:

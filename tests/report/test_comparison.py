@@ -15,8 +15,7 @@ from scipy import stats
 
 from genray.errors import UserError
 from genray.report import compare, comparison, tables, words
-from genray.report.collect import collect
-from tests.report.fabricate import FLOOR, write_run, write_search, write_sweep
+from tests.report.fabricate import FLOOR, collect, write_run, write_search, write_sweep
 
 NUMBER = {"type": "number"}
 ESTIMATE = {

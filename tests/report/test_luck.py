@@ -13,11 +13,10 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from genray.report import luck, trials
-from genray.report.collect import collect
 from genray.report.comparison import build
 from genray.report.plots import styles
 from genray.report.search import Objective, Search
-from tests.report.fabricate import MODELS, write_sweep
+from tests.report.fabricate import MODELS, collect, write_sweep
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

@@ -18,10 +18,9 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from genray.report import compare, tradeoffs
-from genray.report.collect import collect
 from genray.report.gallery import typical
 from genray.report.pictures import data_uri
-from tests.report.fabricate import write_controls, write_run, write_search, write_sweep
+from tests.report.fabricate import collect, write_controls, write_run, write_search, write_sweep
 
 VOID = {"meta", "link", "img", "br", "line", "input"}
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from genray.report import comparison, plots, tradeoffs
-from genray.report.collect import collect
+from tests.report.fabricate import collect
 
 
 @pytest.mark.parametrize("seed", range(20))
