@@ -40,7 +40,7 @@ from genray.cluster.work import Means, Shared, Task, do
 from genray.config import Experiment
 from genray.data.datasets import load
 from genray.evaluation.judge import make_judge, training_features
-from genray.extractors.classifier import extractor_for
+from genray.extractors.trained import extractor_for
 from genray.files import parse_yaml
 from genray.runs import open_run
 from genray.space import Sweep

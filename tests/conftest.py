@@ -25,7 +25,7 @@ def digits() -> Dataset:
 @pytest.fixture(scope="session")
 def extractor(digits: Dataset) -> Classifier:
     """That of the digits, trained once a session and not cached on disk."""
-    from genray.extractors.classifier import train_extractor
+    from genray.extractors.trained import train_extractor
 
     return train_extractor(digits.training_data)
 

@@ -15,7 +15,7 @@ from genray import checkpoint
 from genray.data.spec import Dataset, Split
 from genray.evaluation.evaluate import evaluate_run
 from genray.evaluation.judge import Judge, make_judge
-from genray.extractors.classifier import train_extractor
+from genray.extractors.trained import train_extractor
 from genray.models.base import GenerativeModel
 from genray.report import compare
 from genray.runs import Row, Run, create_run, open_run

@@ -40,8 +40,8 @@ def make(name: str, data: TrainingData) -> Extractor:
     """
     embedding = find(name, data)
 
-    from genray.extractors.classifier import extractor_for
     from genray.extractors.embedding import WithClasses
+    from genray.extractors.trained import extractor_for
 
     classifier = extractor_for(data)
     return classifier if embedding is None else WithClasses(**vars(embedding), classifier=classifier)

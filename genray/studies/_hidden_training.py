@@ -17,7 +17,7 @@ from genray.errors import Fault
 from genray.evaluation.attempt import SAMPLES, Failures
 from genray.evaluation.floor import floor
 from genray.evaluation.judge import Judge, draw, evaluating, make_judge, training_features
-from genray.extractors.classifier import extractor_for
+from genray.extractors.trained import extractor_for
 from genray.samplers import PRIOR
 from genray.studies import _pieces
 from genray.studies.base import Outcome, Pieces

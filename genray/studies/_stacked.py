@@ -14,7 +14,7 @@ from genray.data import datasets
 from genray.data.spec import Dataset, TrainingData
 from genray.data.stacked import stack
 from genray.evaluation.judge import draw, evaluating
-from genray.extractors.classifier import extractor_for
+from genray.extractors.trained import extractor_for
 from genray.metrics.base import CHUNK
 from genray.metrics.modes import covered, kl_nats, shares
 from genray.studies.base import Outcome

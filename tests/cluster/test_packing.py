@@ -18,7 +18,7 @@ from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.errors import Fault
 from genray.evaluation.judge import Judge, make_judge
-from genray.extractors.classifier import extractor_for
+from genray.extractors.trained import extractor_for
 from genray.models.vae import Model
 from genray.runs import Row, open_run
 from genray.storage import Disk

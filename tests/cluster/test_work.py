@@ -10,7 +10,8 @@ from genray.config import Experiment
 from genray.data.spec import Dataset, TrainingData
 from genray.errors import Fault
 from genray.evaluation.judge import Judge, make_judge
-from genray.extractors.classifier import Classifier, extractor_for
+from genray.extractors.classifier import Classifier
+from genray.extractors.trained import extractor_for
 from genray.train.distributed import Distributed
 
 

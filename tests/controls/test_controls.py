@@ -19,7 +19,7 @@ from genray.data.spec import Dataset, DataSpec, Split
 from genray.errors import UserError
 from genray.evaluation.floor import floor
 from genray.evaluation.judge import Judge, make_judge, training_features
-from genray.extractors.classifier import extractor_for
+from genray.extractors.trained import extractor_for
 from genray.images import to_float, to_uint8
 from genray.intervals import overlap
 from genray.nn.noise import Noise

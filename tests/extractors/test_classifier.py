@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from genray.data.spec import Dataset, DataSpec, Split, TrainingData
-from genray.extractors import classifier, network
-from genray.extractors.classifier import Classifier, extractor_for, train_extractor
+from genray.extractors import network
+from genray.extractors.classifier import Classifier
+from genray.extractors.trained import extractor_for, train_extractor
 from genray.images import to_float
 
 
@@ -118,7 +119,7 @@ def test_smoke_any_image_shape(shape: tuple[int, int, int]) -> None:
 def test_the_cache_gives_back_what_was_trained(digits: Dataset, tmp_path: Path, monkeypatch) -> None:
     data = small(digits)
     trained = extractor_for(data, tmp_path)
-    monkeypatch.setattr(classifier, "train_extractor", lambda data: pytest.fail("trained again"))
+    monkeypatch.setattr("genray.extractors.trained.train_extractor", lambda data: pytest.fail("trained again"))
     cached = extractor_for(data, tmp_path)
     assert (cached.name, cached.hash, cached.recipe, cached.spec) == (
         trained.name, trained.hash, trained.recipe, trained.spec,

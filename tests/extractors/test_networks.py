@@ -18,8 +18,8 @@ from genray.cli import main
 from genray.data.spec import Dataset, TrainingData
 from genray.errors import UserError
 from genray.extractors import dinov2, embedding, inception
-from genray.extractors.classifier import extractor_for
 from genray.extractors.dinov2 import resized_places
+from genray.extractors.trained import extractor_for
 from tests.extractors.networks import NETWORKS, put, random_dinov2, random_inception
 
 

@@ -12,8 +12,9 @@ from genray.data.spec import Dataset, Split
 from genray.errors import UserError
 from genray.evaluation.floor import floor
 from genray.evaluation.judge import make_judge
-from genray.extractors.classifier import Classifier, extractor_for
+from genray.extractors.classifier import Classifier
 from genray.extractors.planes import on_planes
+from genray.extractors.trained import extractor_for
 from genray.metrics import modes
 from genray.metrics.base import Context
 from tests.metrics.fakes import context, features

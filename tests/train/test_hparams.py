@@ -20,7 +20,7 @@ from genray.cluster.work import Final, Means, Shared, Task, do
 from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.evaluation.judge import make_judge
-from genray.extractors.classifier import extractor_for
+from genray.extractors.trained import extractor_for
 from genray.overrides import flatten
 from genray.runs import Run, open_run
 from genray.train.distributed import Distributed

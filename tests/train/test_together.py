@@ -12,7 +12,7 @@ from genray import checkpoint
 from genray.data.spec import Dataset
 from genray.errors import Fault, UserError
 from genray.evaluation.judge import Judge, make_judge
-from genray.extractors.classifier import train_extractor
+from genray.extractors.trained import train_extractor
 from genray.models.base import GenerativeModel
 from genray.runs import Row, Run, create_run
 from genray.train import pack
