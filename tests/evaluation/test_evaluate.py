@@ -18,7 +18,7 @@ from genray.evaluation.floor import floor, summarize
 from genray.evaluation.judge import Judge, draw, make_judge, training_features
 from genray.extractors.classifier import Classifier
 from genray.files import is_sealed
-from genray.metrics import ais, ais_gaussian, importance_bound
+from genray.metrics import ais, importance_bound
 from genray.report import comparison
 from genray.result import refuse_damaged
 from tests.metrics.fakes import Replay, SampleOnly
@@ -37,11 +37,7 @@ def judge(extractor: Classifier, digits: Dataset) -> Judge:
 
 def test_every_metric_says_what_its_scores_are(judge: Judge, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """The contract of genray/metrics/*.py: `compute` gives the keys of `SCORES`, finite, and each key once."""
-    for metric, cost in (
-        (ais, "NUM_TEMPERATURES"),
-        (ais_gaussian, "NUM_TEMPERATURES"),
-        (importance_bound, "NUM_DRAWS"),
-    ):
+    for metric, cost in ((ais, "NUM_TEMPERATURES"), (importance_bound, "NUM_DRAWS")):
         monkeypatch.setattr(metric, cost, 10)
     model = Replay(digits.train.images)
     keys = [key for name in metrics.names() for key in metrics.load(name).SCORES]
@@ -135,11 +131,7 @@ def test_no_score_of_a_model_takes_what_is_not_finite_for_images(
     extractor: Classifier, digits: Dataset, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both views would be of the same class, NaN's; rounded to 8 bits it is black."""
-    for metric, cost in (
-        (ais, "NUM_TEMPERATURES"),
-        (ais_gaussian, "NUM_TEMPERATURES"),
-        (importance_bound, "NUM_DRAWS"),
-    ):
+    for metric, cost in ((ais, "NUM_TEMPERATURES"), (importance_bound, "NUM_DRAWS")):
         monkeypatch.setattr(metric, cost, 10)
     model, failed = Replay(digits.train.images), dict[str, str]()
     model.images = torch.full_like(model.images, torch.nan)

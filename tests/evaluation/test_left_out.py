@@ -34,8 +34,8 @@ REASONS = {
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ais, "NUM_TEMPERATURES", 3)
     for module in (ais, ais_gaussian):
-        monkeypatch.setattr(module, "NUM_TEMPERATURES", 3)
         monkeypatch.setattr(module, "MAX_IMAGES", 5)
     monkeypatch.setattr(importance_bound, "NUM_DRAWS", 5)
     monkeypatch.setattr(network, "MIN_STEPS", 5)
