@@ -1,9 +1,11 @@
-"""A sweep's study.journal: Optuna's, with a checksum in each line that Optuna looks over. What is damaged is named by
-its line before anything is added. Lines without a checksum, of programs that are not ours, are taken as they are.
+"""A sweep's study.journal: Optuna's, with a checksum in each line that Optuna looks over. It goes on from that of the
+line before, and the first from the sweep's id: what is damaged, missing or another sweep's is named by its line before
+anything is added. Lines without a checksum, of programs that are not ours, are taken as they are.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import zlib
@@ -15,14 +17,22 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
+from genray import schema
 from genray.errors import UserError
 
-_CHECKSUM = "crc32"  # of the line's other keys, as they are written
+_CHECKSUM = "crc32"  # of the line's other keys, as they are written, going on from that of the line before
 
 
 class _Checksummed(JournalFileBackend):
+    def __init__(self, path: Path, checksum: int) -> None:
+        """`checksum` is that of the last line there."""
+        super().__init__(str(path), _SoleWriter(""))
+        self._checksum = checksum
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        super().append_logs([{**log, _CHECKSUM: _checksum(log)} for log in logs])
+        checksums = [*itertools.accumulate(logs, lambda before, log: _checksum(log, before), initial=self._checksum)]
+        super().append_logs([{**log, _CHECKSUM: own} for log, own in zip(logs, checksums[1:], strict=True)])
+        self._checksum = checksums[-1]
 
 
 class _SoleWriter(JournalFileSymlinkLock):
@@ -36,12 +46,13 @@ class _SoleWriter(JournalFileSymlinkLock):
 
 
 def opened(path: Path, models: Collection[str] | None) -> JournalStorage:
-    """The studies, which are those of `models` (None: of any). Raises UserError where a line is damaged, or where the
-    journal is of another sweep. To be written to by the sweep alone that holds the folder's lock.
+    """The studies, which are those of `models` (None: of any), of the sweep whose sweep.yaml lies beside. Raises
+    UserError where a line is damaged, or where the journal is of another sweep. To be written to by the sweep alone
+    that holds the folder's lock.
     """
-    _check_lines(path)
+    checksum = _check_lines(path)
     try:
-        storage = JournalStorage(_Checksummed(str(path), _SoleWriter("")))
+        storage = JournalStorage(_Checksummed(path, checksum))
         names = optuna.get_all_study_names(storage)
     except OSError:
         raise
@@ -67,17 +78,21 @@ def drop_half_line(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _check_lines(path: Path) -> None:
-    """Every line that has its end; and what is left of a first line, where there is no more."""
+def _check_lines(path: Path) -> int:
+    """Every line that has its end; what is left of a first line, where there is no more. Gives the last checksum."""
     try:
         *lines, half = path.read_bytes().split(b"\n") if path.exists() else [b""]
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; put a copy that can be read in its place") from None
     if half and not lines and not half.startswith(b"{"):
         lines = [half]
+    checksum = schema.id_of(path.parent)
     for number, line in enumerate(lines, start=1):
-        if problem := _problem(line):
-            raise _damaged(path, f"line {number} of {len(lines)} {problem}", last=1 < number == len(lines))
+        found = _checksum_of(line, checksum)
+        if isinstance(found, str):
+            raise _damaged(path, f"line {number} of {len(lines)} {found}", last=1 < number == len(lines))
+        checksum = found
+    return checksum
 
 
 def _damaged(path: Path, problem: str, *, last: bool = False) -> UserError:
@@ -88,17 +103,24 @@ def _damaged(path: Path, problem: str, *, last: bool = False) -> UserError:
     )
 
 
-def _problem(line: bytes) -> str | None:
+def _checksum_of(line: bytes, before: int) -> int | str:
+    """After the line, or what is wrong with the line."""
     try:
         log = json.loads(line)
     except (ValueError, RecursionError):
         return "is not JSON"
     if not isinstance(log, dict):
         return "is no entry of Optuna's"
-    if log.pop(_CHECKSUM, None) not in (None, _checksum(log)):
-        return "has another checksum than was written"
-    return None
+    if (told := log.pop(_CHECKSUM, None)) is None:
+        return before
+    for checksum in (_checksum(log, before), _checksum(log, 0)):  # the first genrays went on from nothing
+        if told == checksum:
+            return checksum
+    return (
+        "is not what this sweep wrote there: it was changed, lines before it are missing, swapped or there twice, or "
+        "it is another sweep's"
+    )
 
 
-def _checksum(log: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(log, separators=(",", ":")).encode())
+def _checksum(log: dict[str, Any], before: int) -> int:
+    return zlib.crc32(json.dumps(log, separators=(",", ":")).encode(), before)

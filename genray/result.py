@@ -78,7 +78,7 @@ def _damage(experiment: Experiment, result: Mapping[str, Any]) -> str:
         seed = _Result.parse(result).seed
         other = Experiment.parse(result["experiment"], "experiment")
     except UserError as error:
-        return str(error)
+        return str(error).rpartition("; ")[0] or str(error)  # what to write there is no fix of what genray wrote
     differing = experiment.differences(other)
     if seed is not None and seed != experiment.seed:
         differing.append("seed")

@@ -78,7 +78,7 @@ class Sweep(Strict):
     @classmethod
     def load(cls, path: Path | str, overrides: Mapping[str, Any] | None = None) -> Self:
         """A YAML file with values set on top: {"experiment.epochs": 5, "search.model.hidden": {"choice": [64]}}."""
-        tree, overrides = schema.read_yaml(Path(path)), overrides or {}
+        (tree, _), overrides = schema.read_sweep(Path(path)), overrides or {}
         if isinstance(chosen := overrides.get("models"), list) and isinstance(own := tree.get("model_search"), dict):
             tree["model_search"] = {model: search for model, search in own.items() if model in chosen}
         for key, value in overrides.items():

@@ -26,9 +26,32 @@ def test_new_folders_say_their_version_in_the_file_by_which_they_are_known(tmp_p
     for path, asked in ((run.path / "experiment.yaml", EXPERIMENT), (tmp_path / "sweep/sweep.yaml", sweep)):
         written = yaml.safe_load(path.read_text())
         assert written.pop("schema") == schema.VERSION == 1
+        assert written.pop("id", 0) == schema.id_of(path.parent)
         assert written == asked.plain()
     assert open_run(run.path).experiment == EXPERIMENT
     assert Sweep.load(tmp_path / "sweep/sweep.yaml") == sweep
+
+
+def test_a_sweep_keeps_its_id_and_no_other_gets_it(tmp_path: Path) -> None:
+    sweep, ids = Sweep.parse(SPACE), set[int]()
+    for name in ("one", "one", "other"):
+        with folder.opened(tmp_path / name, sweep):
+            ids.add(schema.id_of(tmp_path / name))
+        sweep = Sweep.load(tmp_path / "one" / "sweep.yaml")
+    assert len(ids) == 2
+    assert 0 not in ids
+
+
+@pytest.mark.parametrize("id_", ["true", "1.0", "two", "null", "[1]", "-1", "4294967296"])
+@pytest.mark.parametrize("command", ["compare sweep", "sweep sweep/sweep.yaml --out other"])
+def test_what_is_no_id_is_refused(
+    command: str, id_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_sweep(Path("sweep"), models=("vae",), seeds=1) / "sweep.yaml"
+    path.write_text(f"id: {id_}\n{path.read_text()}")
+    said = refused(command.split(), capfd)
+    assert f"id must be the number that `genray sweep` writes into sweep.yaml, got {yaml.safe_load(id_)!r}; put" in said
 
 
 def test_folders_without_a_version_are_of_the_first(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The folder of a sweep: the truth that a resumed sweep starts from. One process at a time works in it.
 
-sweep.yaml             what was asked for, and the version of the folder (genray/schema.py)
+sweep.yaml             what was asked for, the version of the folder and the sweep's id (genray/schema.py)
 study.journal          Optuna's studies, one a model
 <model>/trial_0007/    runs of the search
 <model>/finalist_0/    runs of the best configuration, scored on the test split
@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 from optuna.storages import JournalStorage
 
 from genray import files, journal, schema
@@ -31,7 +32,8 @@ def opened(out: Path, sweep: Sweep) -> Iterator[JournalStorage]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with files.locked(out, "sweep"):
-            files.write_text(out / "sweep.yaml", schema.stamped(sweep.to_yaml()))
+            id_ = schema.id_of(out) if (out / "sweep.yaml").exists() else schema.new_id()
+            files.write_text(out / "sweep.yaml", schema.stamped(sweep.to_yaml(), id_=id_))
             journal.drop_half_line(out / JOURNAL)
             yield journal.opened(out / JOURNAL, sweep.models)
     except (PermissionError, NotADirectoryError) as error:
@@ -47,6 +49,23 @@ def check(out: Path, sweep: Sweep, *, resume: bool) -> None:
         _check_extension(Sweep.load(out / "sweep.yaml"), sweep, out)
     if (out / JOURNAL).exists():
         journal.opened(out / JOURNAL, sweep.models)
+
+
+def lost_end(out: Path, sweep: Sweep, storage: JournalStorage) -> str:
+    """What is to be told of trials that have a folder, which is made after a trial's first line, and that the journal
+    does not know; empty where there are none."""
+    lost = []
+    for model in sweep.models:
+        there = model in optuna.get_all_study_names(storage)
+        trials = optuna.load_study(study_name=model, storage=storage).get_trials(deepcopy=False) if there else []
+        known = {f"trial_{trial.number:04d}" for trial in trials}
+        lost += [f"{model}/{path.name}" for path in sorted((out / model).glob("trial_*")) if path.name not in known]
+    if not lost:
+        return ""
+    return (
+        f"{JOURNAL} does not know {', '.join(lost[:3])}{' …' if len(lost) > 3 else ''}: lines at its end are missing; "
+        f"these trials are drawn again, unless you end the sweep and put a whole copy in its place"
+    )
 
 
 def _check_place(out: Path, resume: bool) -> None:

@@ -54,6 +54,8 @@ def run(
         gpu = resources.gpu_of(experiment.resources, experiment.workers)
         placed = space.model_copy(update={"experiment": with_values(space.experiment, {"resources.gpu": gpu})})
         with folder.opened(out, space) as journal:
+            if lost := folder.lost_end(out, space, journal):
+                progress.say(lost)
             _check_machines(str(out) if storage == SHARED else storage)
             kept = place_for(out, storage)
             faults = 1 if is_alone() else STORAGE_FAULTS  # no other machine may do better

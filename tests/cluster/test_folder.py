@@ -1,18 +1,22 @@
 """A sweep's folder whose files were damaged, or that another process works in."""
 
 import io
+import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import optuna
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from optuna.storages.journal import JournalFileBackend
 
 from genray.cluster import folder
 from genray.errors import UserError
 from genray.journal import opened
+from genray.report.search import read_searches
 from genray.space import Sweep
 from tests.cluster.test_conductor import TREE, play, trials
 from tests.test_fuzz import assert_takes_or_refuses, edited
@@ -115,9 +119,9 @@ def test_a_value_that_reads_otherwise_than_it_was_written_is_refused(swept: Path
     digit = lines[first].index(b'"values":[') + len(b'"values":[')
     lines[first] = lines[first][:digit] + bytes([lines[first][digit] ^ 1]) + lines[first][digit + 1 :]
     (swept / "study.journal").write_bytes(b"".join(lines))
-    assert f"line {first + 1} of {len(lines)} has another checksum than was written); put a whole copy" in refused(
-        swept
-    )
+    said = refused(swept)
+    assert f"line {first + 1} of {len(lines)} is not what this sweep wrote there: it was changed, lines before" in said
+    assert "another sweep's); put a whole copy in its place, or begin a sweep in another folder" in said
 
 
 def test_no_flipped_bit_changes_what_is_read(swept: Path) -> None:
@@ -132,10 +136,82 @@ def test_no_flipped_bit_changes_what_is_read(swept: Path) -> None:
         assert trials(swept) == whole, (place, flipped[place - 20 : place + 20])
 
 
-def test_the_journal_of_another_sweep_is_refused(swept: Path, tmp_path: Path) -> None:
-    play(Sweep.parse(SMALL.plain() | {"models": ["gan"]}), tmp_path / "other")
-    (swept / "study.journal").write_bytes((tmp_path / "other" / "study.journal").read_bytes())
-    assert "must hold the searches of the models that sweep.yaml names, got gan; put the sweep's own" in refused(swept)
+def lines_of(out: Path) -> list[bytes]:
+    return (out / "study.journal").read_bytes().splitlines(keepends=True)
+
+
+def test_lines_that_are_missing_swapped_or_there_twice_are_named(swept: Path) -> None:
+    lines = lines_of(swept)
+    for k in range(len(lines) - 1):
+        for changed, first in (
+            ([*lines[:k], *lines[k + 1 :]], k),
+            ([*lines[:k], lines[k + 1], lines[k], *lines[k + 2 :]], k),
+            ([*lines[: k + 1], *lines[k:]], k + 1),
+        ):
+            (swept / "study.journal").write_bytes(b"".join(changed))
+            with pytest.raises(UserError, match=rf"line {first + 1} of {len(changed)} is not what this sweep wrote"):
+                opened(swept / "study.journal", ["vae"])
+    (swept / "study.journal").write_bytes(b"".join(lines))
+    assert trials(swept)
+
+
+def test_a_line_of_another_program_is_passed_over(swept: Path) -> None:
+    *lines, last = lines_of(swept)
+    note = json.loads(last) | {"op_code": 2, "study_id": 0, "user_attr": {"seen": True}}
+    note = {key: note[key] for key in ("op_code", "worker_id", "study_id", "user_attr")}
+    (swept / "study.journal").write_bytes(b"".join([*lines, json.dumps(note).encode() + b"\n", last]))
+    play(Sweep.parse(SMALL.plain() | {"trials": 3}), swept, resume=True)
+    assert [trial.state.name for trial in trials(swept)] == ["COMPLETE"] * 3
+
+
+@pytest.mark.parametrize("model", ["gan", "vae"])  # a sweep of another model, and the same sweep in another folder
+def test_the_journal_of_another_sweep_is_refused(model: str, swept: Path, tmp_path: Path) -> None:
+    play(Sweep.parse(SMALL.plain() | {"models": [model]}), tmp_path / "other")
+    lines = lines_of(tmp_path / "other")
+    (swept / "study.journal").write_bytes(b"".join(lines))
+    words = f"line 1 of {len(lines)} is not what this sweep wrote there: .* or it is another sweep's"
+    with pytest.raises(UserError, match=words):
+        read_searches(swept, SMALL.plain())
+    assert "another sweep's); put a whole copy in its place" in refused(swept)
+
+
+def test_a_sweep_whose_lines_have_each_a_checksum_of_its_own_goes_on(swept: Path) -> None:
+    """As they were before a sweep had an id."""
+    lines = []
+    for line in lines_of(swept):
+        log = {key: value for key, value in json.loads(line).items() if key != "crc32"}
+        checksum = zlib.crc32(json.dumps(log, separators=(",", ":")).encode())
+        lines.append(json.dumps(log | {"crc32": checksum}, separators=(",", ":")).encode() + b"\n")
+    (swept / "study.journal").write_bytes(b"".join(lines))
+    settings = {key: value for key, value in yaml.safe_load((swept / "sweep.yaml").read_text()).items() if key != "id"}
+    (swept / "sweep.yaml").write_text(yaml.safe_dump(settings))
+    more = Sweep.parse(SMALL.plain() | {"trials": 3})
+    play(more, swept, resume=True)
+    assert [trial.state.name for trial in trials(swept)] == ["COMPLETE"] * 3
+    assert lines_of(swept)[: len(lines)] == lines
+    gone = [*lines, *lines_of(swept)[len(lines) + 1 :]]
+    (swept / "study.journal").write_bytes(b"".join(gone))
+    with pytest.raises(UserError, match=f"line {len(lines) + 1} of {len(gone)} is not what this sweep wrote there"):
+        play(more, swept, resume=True)
+
+
+def test_lines_that_are_missing_at_the_end_are_told_where_a_trial_has_a_folder(swept: Path) -> None:
+    def told() -> str:
+        with folder.opened(swept, SMALL) as storage:
+            return folder.lost_end(swept, SMALL, storage)
+
+    assert told() == ""
+    whole, lines = trials(swept), lines_of(swept)
+    [first, second] = [k for k, line in enumerate(lines) if json.loads(line)["op_code"] == 4]  # a trial is made
+    (swept / "study.journal").write_bytes(b"".join(lines[:second]))
+    assert told().startswith("study.journal does not know vae/trial_0001: lines at its end are missing; these trials")
+    (swept / "study.journal").write_bytes(b"".join(lines[:first]))
+    assert "vae/trial_0000, vae/trial_0001: lines" in told()
+    (swept / "study.journal").unlink()
+    assert "vae/trial_0000, vae/trial_0001: lines" in told()
+    play(SMALL, swept, resume=True)
+    assert told() == ""
+    assert [(trial.params, trial.values) for trial in trials(swept)] == [(t.params, t.values) for t in whole]
 
 
 def test_a_second_sweep_in_a_folder_ends_before_ray_is_there(swept: Path) -> None:
