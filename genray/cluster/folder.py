@@ -64,7 +64,8 @@ def lost_end(out: Path, sweep: Sweep, storage: JournalStorage) -> str:
         return ""
     return (
         f"{JOURNAL} does not know {', '.join(lost[:3])}{' …' if len(lost) > 3 else ''}: lines at its end are missing; "
-        f"these trials are drawn again, unless you end the sweep and put a whole copy in its place"
+        f"these trials are drawn again, and what they have is kept under replaced/ where they come out otherwise; to "
+        f"keep them, end the sweep and put a whole copy of the journal in its place"
     )
 
 

@@ -67,12 +67,18 @@ class ModelQueue:
         return jobs
 
     def _trials(self) -> list[Job]:
-        if (first := self._asked.pop(0) if self._asked else self.study.next()) is None:
+        if (first := self._asked.pop(0) if self._asked else self._drawn()) is None:
             return []
         found = [first]
         while len(found) < self._trial_pack_size and (job := self._like(first)) is not None:
             found.append(job)
         return found
+
+    def _drawn(self) -> Job | None:
+        """The next trial. A folder of its name with another experiment is of one that the journal has lost."""
+        if (job := self.study.next()) is not None and not self._is_current(job):
+            self._set_aside(job.name)
+        return job
 
     def _like(self, other: Job) -> Job | None:
         """A trial that may train as one with another. Few are drawn in vain: a sampler learns from those before."""
@@ -80,7 +86,7 @@ class ModelQueue:
             if alike(job.experiment, other.experiment):
                 self._asked.remove(job)
                 return job
-        while len(self._asked) < self._trial_pack_size and (drawn := self.study.next()) is not None:
+        while len(self._asked) < self._trial_pack_size and (drawn := self._drawn()) is not None:
             if alike(drawn.experiment, other.experiment):
                 return drawn
             self._asked.append(drawn)
@@ -135,7 +141,7 @@ class ModelQueue:
             return False
 
     def _set_aside(self, name: str) -> None:
-        """Nothing is overwritten: a finalist that is no longer one keeps its folder under replaced/."""
+        """Nothing is overwritten: what is no longer a run of the sweep keeps its folder under replaced/."""
         if (self._out / name).exists():
             place = self._out / "replaced"
             number = len(list(place.iterdir())) if place.exists() else 0

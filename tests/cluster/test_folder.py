@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from optuna.storages.journal import JournalFileBackend
 
 from genray.cluster import folder
+from genray.config import Experiment
 from genray.errors import UserError
 from genray.journal import opened
 from genray.report.search import read_searches
+from genray.runs import open_run
 from genray.space import Sweep
 from tests.cluster.test_conductor import TREE, play, trials
 from tests.test_fuzz import assert_takes_or_refuses, edited
@@ -212,6 +214,19 @@ def test_lines_that_are_missing_at_the_end_are_told_where_a_trial_has_a_folder(s
     play(SMALL, swept, resume=True)
     assert told() == ""
     assert [(trial.params, trial.values) for trial in trials(swept)] == [(t.params, t.values) for t in whole]
+
+
+def test_a_trial_that_the_journal_lost_and_that_comes_out_otherwise_keeps_its_folder(swept: Path) -> None:
+    """As with a sampler that has learnt from others since; here the folder holds another experiment."""
+    drawn = open_run(swept / "vae/trial_0001").experiment
+    other = Experiment.parse(drawn.plain() | {"batch_size": 2 * drawn.batch_size})
+    (swept / "vae/trial_0001/experiment.yaml").write_text(other.to_yaml())
+    lines = lines_of(swept)
+    [_, second] = [k for k, line in enumerate(lines) if json.loads(line)["op_code"] == 4]  # a trial is made
+    (swept / "study.journal").write_bytes(b"".join(lines[:second]))
+    play(SMALL, swept, resume=True)
+    assert open_run(swept / "vae/trial_0001").experiment == drawn
+    assert open_run(swept / "vae/replaced/trial_0001_0").experiment == other
 
 
 def test_a_second_sweep_in_a_folder_ends_before_ray_is_there(swept: Path) -> None:
