@@ -20,12 +20,24 @@ from genray.settings import ModelConfig
 from genray.space import Sweep
 
 ROOT = Path(__file__).parents[1]
-TEXTS = ["README.md", "CONTRIBUTING.md", *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))]
+TEXTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
+]
 HELP = [f"genray/cli/{name}.py" for name in ("__init__", "runs", "sweeps", "cluster")]  # which show commands too
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def shown(name: str) -> list[str]:
+    """The commands of genray in a document's blocks, or in the help that a file has, in their order."""
+    text = (ROOT / name).read_text()
+    text = text if name in HELP else "\n".join(FENCED.findall(text))
+    return re.findall(r"^ *(?:\.venv/bin/)?genray (\w.*?)(?: *#.*)?$", text, re.MULTILINE)
 
 
 def test_yaml_of_the_readme_is_valid() -> None:
@@ -38,12 +50,9 @@ def test_commands_of_the_documents_take_the_arguments_that_they_are_shown_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`--help` at the end parses all that stands before it. Of blocks, and of what stands `so` in a sentence."""
-    fenced = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
-    texts = "".join((ROOT / name).read_text() for name in TEXTS)
-    shown = "\n".join([*fenced.findall(texts), *((ROOT / name).read_text() for name in HELP)])
-    lines = re.findall(r"^ *(?:\.venv/bin/)?genray (\w.*?)(?: *#.*)?$", shown, re.MULTILINE)
+    lines = [line for name in (*TEXTS, *HELP) for line in shown(name)]
     assert len(lines) >= 50
-    sentences = fenced.sub("", texts)
+    sentences = FENCED.sub("", "".join((ROOT / name).read_text() for name in TEXTS))
     spans = [span.partition("genray ") for span in re.findall(r"`([^`\n]+)`", sentences)]
     inline = [line for before, _, line in spans if before in ("", ".venv/bin/") and re.match(r"\w[^…]*$", line)]
     assert len(inline) >= 40

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,21 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment
 
 
+@pytest.fixture
+def environment_of_its_own(wheel: Path, tmp_path: Path) -> Iterator[Path]:
+    """Empty, but for the wheel and what pip finds that it needs, all of it fetched: 6 GB, which go again."""
+    environment = tmp_path / "environment"
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        python = [str(environment / "bin" / "python"), *PIP[1:]]
+        install = ["install", "--no-cache-dir", "-c", str(ROOT / "constraints.txt"), str(wheel)]
+        subprocess.run([*python, *install], check=True, cwd=tmp_path)
+        subprocess.run([*python, "check"], check=True, cwd=tmp_path)
+        yield environment
+    finally:
+        shutil.rmtree(environment)
+
+
 def said(python: list[str], folder: Path) -> list[str]:
     """Where that Python finds genray, and which search spaces it then has."""
     code = "import genray.arguments as a; print(a.__file__); print(*sorted(p.name for p in a.SEARCH_SPACES.iterdir()))"
@@ -51,10 +68,12 @@ def said(python: list[str], folder: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def genray(environment: Path, folder: Path, *arguments: str) -> str:
+def genray(environment: Path, folder: Path, *arguments: str, timeout_s: float = 300) -> str:
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [str(environment / "bin" / "genray"), *arguments]
-    done = subprocess.run(command, check=False, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, check=False, cwd=folder, env=variables, capture_output=True, text=True, timeout=timeout_s
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -80,3 +99,23 @@ def test_the_demos_sweep_ends_with_its_page(environment: Path, tmp_path: Path) -
     comparison = json.loads((tmp_path / "runs/quickstart/comparison/comparison.json").read_text())
     assert [row["model"] for row in comparison["rows"]] == ["vae"]
     assert "<table" in (tmp_path / "runs/quickstart/comparison/index.html").read_text()
+
+
+@pytest.mark.ray
+@pytest.mark.nightly
+@pytest.mark.timeout(7200)  # beside other work on 2 cores the installation took 15 min, and the demo 9
+def test_the_wheel_and_what_pip_finds_that_it_needs_do_the_demo(
+    environment_of_its_own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder that is empty, with nothing kept from before, and all of the demo: four models, eight trials each."""
+    monkeypatch.setenv("GENRAY_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    [module, _] = said([str(environment_of_its_own / "bin" / "python")], folder)
+    assert Path(module).is_relative_to(environment_of_its_own)
+    table = genray(environment_of_its_own, folder, "sweep", "quickstart", timeout_s=3600)
+    comparison = json.loads((folder / "runs/quickstart/comparison/comparison.json").read_text())
+    models = {row["model"] for row in comparison["rows"]}
+    assert models == {"vae", "gan", "vae_gan", "aae"}
+    assert all(model in table for model in models)
+    assert "<table" in (folder / "runs/quickstart/comparison/index.html").read_text()

@@ -17,9 +17,10 @@ from genray.cluster import autoscaler, capacity
 from genray.cluster.capacity import Growth
 from genray.cluster.environment import resolve
 from genray.config import Experiment, Resources
-from genray.errors import UserError
+from genray.errors import Fault, UserError
 
 MARGIN_BYTES = 300_000_000  # of the object store, beside the data
+STARTS = 3  # Ray gives its processes 15 s. Beside other work, just after an installation, they took 25 s to load Python
 
 
 @contextlib.contextmanager
@@ -33,22 +34,37 @@ def connected(address: str | None, *, data_bytes: int, verbose: bool) -> Iterato
         return
     address = resolve(address)
     level = logging.INFO if verbose else logging.ERROR
-    options = {"logging_level": level, "log_to_driver": verbose, "namespace": "genray"}
+    options: dict[str, object] = {"logging_level": level, "log_to_driver": verbose, "namespace": "genray"}
     with _quiet(verbose):
         if address is None:
-            ray.init(
-                "local",
-                num_gpus=1 if torch.backends.mps.is_available() else None,  # Apple's, which Ray does not count
-                include_dashboard=False,
-                object_store_memory=data_bytes + MARGIN_BYTES,
-                **options,
-            )
+            _start(options | {"object_store_memory": data_bytes + MARGIN_BYTES})
         else:
             _connect(address, options)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start(options: Mapping[str, object]) -> None:
+    """Ray of this machine alone."""
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(
+                "local",
+                num_gpus=1 if torch.backends.mps.is_available() else None,  # Apple's, which Ray does not count
+                include_dashboard=False,
+                **options,
+            )
+            return
+        except Exception as error:  # Ray raises no class of its own here
+            if "timed out during startup" not in str(error):
+                raise
+            if not left:
+                raise Fault(
+                    f"Ray must start its processes within 15 s, which it failed in {STARTS} tries; this machine is too "
+                    f"busy, or /tmp/ray/session_latest/logs/raylet.err says why not: try again"
+                ) from None
 
 
 @contextlib.contextmanager

@@ -1,8 +1,14 @@
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from genray.config import Experiment, Resources
+from genray.errors import Fault
 
 if TYPE_CHECKING:
     from genray.cluster.capacity import Growth
@@ -36,6 +42,64 @@ def test_an_address_where_no_cluster_answers_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match="--address") as error, connected("127.0.0.1:1", data_bytes=0, verbose=False):
         pass
     assert "\n" not in str(error.value)
+
+
+SLOW_ONCE = """
+import os, sys, time
+if any(word.endswith("dashboard/agent.py") for word in sys.orig_argv):
+    try:
+        os.close(os.open({there!r}, os.O_CREAT | os.O_EXCL))
+        time.sleep(25)
+    except FileExistsError:
+        pass
+"""
+START = """
+from genray.cluster import environment
+environment.prepare(None)
+from genray.cluster import resources
+with resources.connected(None, data_bytes=0, verbose=False):
+    print(len(resources.machines()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_a_ray_whose_processes_start_slowly_is_started_again(tmp_path: Path) -> None:
+    """More slowly than the 15 s that Ray waits for them, once."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_ONCE.format(there=str(tmp_path / "slow")))
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-c", START]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=300)
+    assert (tmp_path / "slow").exists()
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("failures", "reason", "raised"),
+    [
+        (2, "The current node timed out during startup.", None),
+        (3, "The current node timed out during startup.", Fault),
+        (1, "something else", RuntimeError),
+    ],
+)
+def test_ray_is_started_three_times_at_most_where_it_says_that_time_was_short(
+    monkeypatch: pytest.MonkeyPatch, failures: int, reason: str, raised: type[Exception] | None
+) -> None:
+    from genray.cluster import resources
+
+    tries = [RuntimeError(reason)] * failures
+
+    def init(*_: object, **__: object) -> None:
+        if tries:
+            raise tries.pop()
+
+    for name, value in (("init", init), ("shutdown", lambda: None), ("is_initialized", lambda: False)):
+        monkeypatch.setattr(resources.ray, name, value)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    ends = pytest.raises(raised) if raised else contextlib.nullcontext()
+    with ends, resources.connected(None, data_bytes=0, verbose=False):
+        pass
+    assert not tries
 
 
 class Cluster:
