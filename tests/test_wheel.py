@@ -103,7 +103,7 @@ def test_the_demos_sweep_ends_with_its_page(environment: Path, tmp_path: Path) -
 
 @pytest.mark.ray
 @pytest.mark.nightly
-@pytest.mark.timeout(7200)  # beside other work on 2 cores the installation took 15 min, and the demo 9
+@pytest.mark.timeout(7200)  # beside other work on 2 cores the installation took 15 min, and the demo 22
 def test_the_wheel_and_what_pip_finds_that_it_needs_do_the_demo(
     environment_of_its_own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
