@@ -58,7 +58,7 @@ def trials(out: Path, model: str = "vae") -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name=model, storage=optuna.storages.JournalStorage(backend)).get_trials()
 
 
-def wait_until(true: Callable[[], bool], *, within_s: float = 90.0) -> None:
+def wait_until(true: Callable[[], bool], *, within_s: float = 300.0) -> None:
     end = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < end, "it did not happen"
