@@ -52,7 +52,9 @@ def test_an_evaluation_waits_for_no_library_that_it_can_do_without(tmp_path: Pat
 
 
 def test_metrics_wait_for_no_library_of_statistics() -> None:
-    loaded = modules_after("from genray.metrics import floor, frechet, kernel, memorization")
+    loaded = modules_after(
+        "from genray.evaluation import floor; from genray.metrics import frechet, kernel, memorization"
+    )
     assert not loaded & {"scipy.stats", "sklearn", "torchmetrics"}
 
 

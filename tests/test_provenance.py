@@ -35,7 +35,7 @@ def test_the_commit_is_gits(tmp_path: Path, monkeypatch) -> None:
     git("commit", "-q", "-m", "first")
     git("tag", "v1")
     head = git("rev-parse", "HEAD").strip()
-    monkeypatch.setattr(genray, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
     assert provenance.commit() == head
     (package / "__init__.py").write_text("changed = 1\n")
     provenance.commit.cache_clear()
@@ -44,5 +44,5 @@ def test_the_commit_is_gits(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_outside_a_checkout_there_is_none(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(genray, "__file__", str(tmp_path / "genray" / "__init__.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "genray" / "provenance.py"))
     assert provenance.commit() is None
