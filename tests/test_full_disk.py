@@ -19,6 +19,7 @@ from tests.faults import before_changes, in_a_child
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1800),  # a process a cut: ten minutes beside other work
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),  # it forks on purpose
 ]
 TRAIN = ["train", "vae", "--set", "epochs=2", "--set", "evaluate_every=1", "--set", "checkpoint_every=1"]

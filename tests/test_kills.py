@@ -27,6 +27,7 @@ from tests.train.common import experiment
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1800),  # a process a cut: ten minutes beside other work
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),  # it forks on purpose
 ]
 ASKED = experiment(epochs=2, evaluate_every=1, checkpoint_every=1, metrics=["frechet"])
