@@ -22,7 +22,7 @@ from genray.images import to_uint8
 
 # N images, C channels, H height, W width, D feature dimensions, K classes
 
-_CHUNK = 500  # images
+CHUNK = 500  # images in the network at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +49,8 @@ class Classifier:
         module = _build(self, torch.device(device))
         features, probabilities = [], []
         with torch.no_grad():
-            for start in range(0, len(values), _CHUNK):
-                features_ND, logits = module(torch.tensor(values[start : start + _CHUNK], device=device))
+            for start in range(0, len(values), CHUNK):
+                features_ND, logits = module(torch.tensor(values[start : start + CHUNK], device=device))
                 features.append(features_ND.cpu().numpy())
                 probabilities.append(logits[:, :-1].softmax(1).cpu().numpy())
         standard = (np.concatenate(features) - self.weights["mean"]) / self.weights["std"]

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from genray.cache import cache_dir
 from genray.data.spec import DataSpec, Split, TrainingData
 from genray.extractors import network
-from genray.extractors.classifier import Classifier
+from genray.extractors.classifier import CHUNK, Classifier
 from genray.extractors.planes import on_planes
 from genray.files import write_atomically
 
 VERSION = 1  # of the recipe; raise it with any change of network.py that moves the weights
-_CHUNK = 500  # images
 _log = logging.getLogger(__name__)
 
 
@@ -106,8 +105,8 @@ def _accuracy(module: network.Network, split: Split, generator: torch.Generator)
     else:
         targets = torch.tensor(split.labels)
     with torch.no_grad():
-        for start in range(0, len(images), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, len(images), CHUNK):
+            part = slice(start, start + CHUNK)
             correct += int((module(images[part])[1].argmax(1) == targets[part]).sum())
     return correct / len(images)
 
