@@ -15,6 +15,7 @@ from genray.cluster.study import Job, ModelStudy
 from genray.errors import UserError
 from genray.runs import Row, open_run
 from genray.space import Sweep
+from genray.storage import stamps
 from genray.train.alike import alike
 
 SetAside = Callable[[str, str], object]  # renames a run's folder: (its name, its new name)
@@ -141,8 +142,9 @@ class ModelQueue:
             return False
 
     def _set_aside(self, name: str) -> None:
-        """Nothing is overwritten: what is no longer a run of the sweep keeps its folder under replaced/."""
-        if (self._out / name).exists():
+        """Nothing is overwritten: what is no longer a run of the sweep keeps its folder under replaced/. A folder with
+        hidden files alone, of who works there, is of a run that nothing was kept of yet."""
+        if stamps(self._out / name):
             place = self._out / "replaced"
             number = len(list(place.iterdir())) if place.exists() else 0
             self._rename(f"{self.study.model}/{name}", f"{self.study.model}/replaced/{name}_{number}")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import zlib
@@ -13,13 +14,16 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from optuna.storages.journal import JournalFileBackend
 
+from genray.claim import Claim, Turn
 from genray.cluster import folder
+from genray.cluster.conductor import Conductor
 from genray.config import Experiment
 from genray.errors import UserError
 from genray.journal import opened
 from genray.report.search import read_searches
 from genray.runs import open_run
 from genray.space import Sweep
+from genray.storage import Disk
 from tests.cluster.test_conductor import TREE, play, trials
 from tests.test_fuzz import assert_takes_or_refuses, edited
 
@@ -227,6 +231,21 @@ def test_a_trial_that_the_journal_lost_and_that_comes_out_otherwise_keeps_its_fo
     play(SMALL, swept, resume=True)
     assert open_run(swept / "vae/trial_0001").experiment == drawn
     assert open_run(swept / "vae/replaced/trial_0001_0").experiment == other
+
+
+def test_a_folder_with_the_mark_of_its_worker_alone_is_no_other_run(swept: Path) -> None:
+    """As a driver that was killed before the first checkpoint of a run on another machine leaves it."""
+    drawn = open_run(swept / "vae/trial_0001").experiment
+    shutil.rmtree(swept / "vae/trial_0001")
+    Claim(Disk(swept), "vae/trial_0001", Turn("driver", 1))
+    lines = lines_of(swept)
+    [_, second] = [k for k, line in enumerate(lines) if json.loads(line)["op_code"] == 4]  # a trial is made
+    (swept / "study.journal").write_bytes(b"".join(lines[: second + 1]))
+    with folder.opened(swept, SMALL) as storage:
+        jobs = Conductor(SMALL, storage, swept, lanes=1).next()
+    assert [(job.name, job.experiment) for job in jobs] == [("trial_0001", drawn)]
+    assert not (swept / "vae/replaced").exists()
+    assert (swept / "vae/trial_0001/.owner").exists()
 
 
 def test_a_second_sweep_in_a_folder_ends_before_ray_is_there(swept: Path) -> None:
