@@ -3,9 +3,9 @@
 experiment.yaml   what was asked for, and the version of the folder (genray/schema.py)
 metrics.jsonl     a row an epoch
 checkpoint/       state.pt, to go on from and to sample from, the one before it, and the best one
-samples.png       and the other pictures of genray/pictures.py, of the last evaluation
-projector/        codes of test images for TensorBoard's projector, once it was evaluated (genray/projector.py)
-frames/           samples over training time, small and few (genray/frames.py)
+samples.png       and the other pictures of genray/pictures/catalogue.py, of the last evaluation
+projector/        codes of test images for TensorBoard's projector, once it was evaluated (genray/pictures/projector.py)
+frames/           samples over training time, small and few (genray/pictures/frames.py)
 result.json       scores on the test split, once it was evaluated
 """
 

@@ -17,8 +17,8 @@ from genray.files import write_bytes
 from genray.images import grid, save_png
 
 if TYPE_CHECKING:
-    from genray.completions import Completions
     from genray.models.base import GenerativeModel
+    from genray.pictures.completions import Completions
     from genray.samplers import Sampler
 
 # N images, k completions of each, C channels (1 or 3), H height, W width
@@ -96,9 +96,9 @@ def complete(
     best: bool = False,
 ) -> Completions:
     """`num` completions of each image file, from the part that the run's model was trained to be given."""
-    from genray import completions
     from genray.models.base import Completes
     from genray.nn.noise import Noise
+    from genray.pictures import completions
     from genray.runs import load
 
     if num < 1:

@@ -21,7 +21,7 @@ from genray.evaluation.judge import Judge, evaluating, make_judge, training_feat
 from genray.images import save_png
 from genray.intervals import summarize
 from genray.models.base import GenerativeModel, build
-from genray.pictures import Shown, samples
+from genray.pictures.catalogue import Shown, samples
 from genray.provenance import commit
 from genray.samplers import PRIOR, Sampler
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from genray import metrics, pictures, projector
+from genray import metrics
 from genray.data.spec import Dataset
 from genray.device import describe, pick_device
 from genray.errors import UserError
@@ -15,6 +15,7 @@ from genray.evaluation.attempt import Failures, left_out
 from genray.evaluation.judge import Judge
 from genray.files import sealed, write_json
 from genray.images import grid, save_png
+from genray.pictures import catalogue, projector
 from genray.provenance import commit, versions
 from genray.runs import Run, load
 from genray.samplers import make_sampler, samplers_of
@@ -75,7 +76,7 @@ def evaluate_run(
         "versions": versions(),
         "commit": commit(),
     }
-    _draw_pictures(run, [pictures.Shown(model, judge.split, device, s, judge.known(dataset.train)) for s in samplers])
+    _draw_pictures(run, [catalogue.Shown(model, judge.split, device, s, judge.known(dataset.train)) for s in samplers])
     projector.write(run, model, judge.split, device)
     result = sealed(content)
     write_json(run.result_path, result)
@@ -91,9 +92,9 @@ def _test_reads(run: Run) -> int:
     return reads if isinstance(reads, int) else 1
 
 
-def _draw_pictures(run: Run, each: Sequence[pictures.Shown]) -> None:
+def _draw_pictures(run: Run, each: Sequence[catalogue.Shown]) -> None:
     """Of the model and its first sampler; samples of the others, and real images, beside them."""
     first, *others = each
-    drawn = pictures.draw_all(first) | {f"samples_{shown.sampler.name}": pictures.samples(shown) for shown in others}
-    for name, picture in (drawn | {"real": grid(first.split.some(pictures.NUM_SHOWN).images)}).items():
+    drawn = catalogue.draw_all(first) | {f"samples_{shown.sampler.name}": catalogue.samples(shown) for shown in others}
+    for name, picture in (drawn | {"real": grid(first.split.some(catalogue.NUM_SHOWN).images)}).items():
         save_png(run.picture_path(name), picture)

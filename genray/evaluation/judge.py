@@ -19,8 +19,8 @@ from genray.extractors.base import Extractor, FeatureSet
 from genray.images import to_uint8
 from genray.metrics.base import CHUNK, Context, require_finite, require_images
 from genray.models.base import GenerativeModel
-from genray.neighbours import Known
 from genray.nn.noise import Noise
+from genray.pictures.neighbours import Known
 from genray.samplers import PRIOR, Draw, Sampler
 
 # N images, C channels, H height, W width

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genray.pictures import PICTURES
+from genray.pictures.catalogue import PICTURES
 from genray.report.collect import Collection, Group
 from genray.report.comparison import better
 from genray.report.entry import Entry

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from genray import checkpoint, pictures
+from genray import checkpoint
 from genray.data.spec import TrainingData
 from genray.errors import Fault
 from genray.evaluation.attempt import SAMPLES, Failures, left_out, say_left_out
 from genray.models.base import GenerativeModel
+from genray.pictures import catalogue
 from genray.runs import Row, Run
 from genray.samplers import PRIOR, Sampler, make_sampler, samplers_of
 from genray.train.log import RunLog
@@ -47,8 +48,8 @@ class Evaluator:
         trainer = self._trainer
         model = trainer.ema.evaluated()
         sampler = make_sampler(PRIOR, model, self._data.train, seed=0)
-        shown = pictures.Shown(model, self._data.validation, trainer.distributed.device, sampler)
-        self._log.pictures({"samples": pictures.samples(shown)}, trainer.epoch)
+        shown = catalogue.Shown(model, self._data.validation, trainer.distributed.device, sampler)
+        self._log.pictures({"samples": catalogue.samples(shown)}, trainer.epoch)
 
     @torch.no_grad()
     def __call__(self, row: Row) -> None:
@@ -61,8 +62,8 @@ class Evaluator:
             sampler = make_sampler(name, model, self._data.train, seed=seed, device=device)
             if self._judge is not None:
                 self._score(self._judge, model, sampler, row)
-            shown = pictures.Shown(model, self._data.validation, device, sampler)
-            self._log.pictures(pictures.draw_all(shown), epoch)
+            shown = catalogue.Shown(model, self._data.validation, device, sampler)
+            self._log.pictures(catalogue.draw_all(shown), epoch)
             trainer.row = row
         self._log.row(row)
         if epoch and is_due(trainer, experiment.checkpoint_every):

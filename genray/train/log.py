@@ -13,10 +13,11 @@ from typing import Self
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import hparams
 
-from genray import files, frames
+from genray import files
 from genray.images import as_png
 from genray.overrides import flatten
-from genray.pictures import Picture
+from genray.pictures import frames
+from genray.pictures.catalogue import Picture
 from genray.runs import Row, Run
 from genray.train import events
 from genray.train.events import Events

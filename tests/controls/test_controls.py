@@ -23,7 +23,7 @@ from genray.extractors.trained import extractor_for
 from genray.images import to_float, to_uint8
 from genray.intervals import overlap
 from genray.nn.noise import Noise
-from genray.pictures import NUM_SHOWN
+from genray.pictures.catalogue import NUM_SHOWN
 from genray.report import controls
 
 EXPERIMENT = Experiment.parse({"model": {"name": "vae"}})

@@ -11,11 +11,11 @@ from google.protobuf import text_format
 from PIL import Image
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-from genray import projector
 from genray.config import Experiment
 from genray.data import datasets
 from genray.images import to_float
 from genray.models.base import HasEncoder, build
+from genray.pictures import projector
 from genray.runs import Run, create_run
 
 

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genray import latent, neighbours
-from genray.completions import NUM_COMPLETIONS, complete
 from genray.data.spec import Split, spread
 from genray.images import grid, paired_grid, to_float, to_uint8
 from genray.models.base import Completes, CrossGenerates, GenerativeModel, HasEncoder, Reconstructs
 from genray.nn.noise import Noise
+from genray.pictures import latent, neighbours
+from genray.pictures.completions import NUM_COMPLETIONS, complete
 from genray.samplers import HasCodes, Sampler
 
 # N images, C channels, H height, W width

@@ -7,12 +7,12 @@ from scipy import stats
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from genray import latent
 from genray.config import Experiment
 from genray.data.spec import Dataset, DataSpec, Split
 from genray.images import SMALLEST_SIDE
 from genray.models.base import build
-from genray.pictures import PICTURES, Shown, draw_all
+from genray.pictures import latent
+from genray.pictures.catalogue import PICTURES, Shown, draw_all
 from genray.samplers import Sampler
 
 STEP = SMALLEST_SIDE + 2  # pixels from one image to the next

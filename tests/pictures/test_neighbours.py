@@ -14,7 +14,7 @@ import genray
 from genray.data.spec import Split
 from genray.extractors.base import FeatureSet
 from genray.images import to_uint8
-from genray.neighbours import BETWEEN, GAP, LINE, NUM_SHOWN, Known, Neighbours, find, picture
+from genray.pictures.neighbours import BETWEEN, GAP, LINE, NUM_SHOWN, Known, Neighbours, find, picture
 
 
 class Pixels:

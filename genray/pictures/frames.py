@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from genray import files
-from genray.pictures import Picture
+from genray.pictures.catalogue import Picture
 from genray.runs import Run
 
 MOST = 12  # frames of a run, however long it trains

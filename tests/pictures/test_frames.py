@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genray import frames
 from genray.config import Experiment
 from genray.images import grid
+from genray.pictures import frames
 from genray.runs import create_run
 from genray.train.log import RunLog
 

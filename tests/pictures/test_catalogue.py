@@ -7,7 +7,7 @@ from genray.data.spec import DataSpec, Split
 from genray.images import SMALLEST_SIDE
 from genray.models.base import Batch
 from genray.nn.noise import Noise
-from genray.pictures import Shown, by_label, cross_generation
+from genray.pictures.catalogue import Shown, by_label, cross_generation
 from genray.samplers import Sampler
 from tests.metrics.fakes import SampleOnly
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from genray.completions import complete, read
 from genray.data.spec import DataSpec
 from genray.errors import UserError
 from genray.images import GREY
 from genray.nn.noise import Noise
+from genray.pictures.completions import complete, read
 
 SPEC = DataSpec(1, 40, 40, 0)
 
