@@ -67,6 +67,13 @@ def opened(path: Path, models: Collection[str] | None) -> JournalStorage:
     return storage
 
 
+def unknown_trials(folder: Path, known: int) -> list[str]:
+    """Trials of a model that have a folder, which is made after a trial's first line, and that are not among the
+    `known` trials of the journal: lines at its end are missing, which no checksum tells."""
+    names = {f"trial_{number:04d}" for number in range(known)}
+    return sorted(path.name for path in folder.glob("trial_*") if path.name not in names)
+
+
 def drop_half_line(path: Path) -> None:
     """A kill in the middle of a write leaves a line without its end, to which the next would be glued."""
     if not path.exists():

@@ -52,14 +52,13 @@ def check(out: Path, sweep: Sweep, *, resume: bool) -> None:
 
 
 def lost_end(out: Path, sweep: Sweep, storage: JournalStorage) -> str:
-    """What is to be told of trials that have a folder, which is made after a trial's first line, and that the journal
-    does not know; empty where there are none."""
-    lost = []
-    for model in sweep.models:
-        there = model in optuna.get_all_study_names(storage)
-        trials = optuna.load_study(study_name=model, storage=storage).get_trials(deepcopy=False) if there else []
-        known = {f"trial_{trial.number:04d}" for trial in trials}
-        lost += [f"{model}/{path.name}" for path in sorted((out / model).glob("trial_*")) if path.name not in known]
+    """What is to be told of trials that have a folder and that the journal does not know; empty for none."""
+    known = {
+        study.study_name: study.n_trials for study in optuna.get_all_study_summaries(storage, include_best_trial=False)
+    }
+    lost = [
+        f"{model}/{name}" for model in sweep.models for name in journal.unknown_trials(out / model, known.get(model, 0))
+    ]
     if not lost:
         return ""
     return (

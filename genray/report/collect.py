@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genray import journal
 from genray.errors import UserError
 from genray.overrides import flatten
 from genray.report.comparable import apart, refuse_mixtures
@@ -148,6 +149,12 @@ def _read_sweep(path: Path) -> Source:
                 entries += _read_run(folder)
             elif folder.is_dir():
                 notes.append(_lost_finalist(sweep, model, folder.name))
+        trials = sweep.searches[model].trials if model in sweep.searches else ()
+        if unknown := journal.unknown_trials(path / model, len(trials)):
+            notes.append(
+                f"{model}: study.journal does not know {', '.join(unknown[:3])}{' …' if len(unknown) > 3 else ''}: "
+                f"lines at its end are missing, and more trials were searched than are counted here."
+            )
         if earlier := len([*(path / model / "replaced").glob("*/result.json")]):
             notes.append(
                 f"{model}: finalists of fewer trials, {earlier} in number, had been scored on the test split before; "

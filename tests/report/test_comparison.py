@@ -317,6 +317,14 @@ def test_finalists_that_more_trials_replaced_are_said(tmp_path: Path) -> None:
     assert note.startswith("gan: finalists of fewer trials, 3 in number, had been scored on the test split before")
 
 
+def test_trials_that_the_journal_has_lost_are_said(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae", "gan"), seeds=2, trials=2)
+    assert not comparison.build(collect([folder]))["notes"]
+    (folder / "vae" / "trial_0002").mkdir()
+    [note] = comparison.build(collect([folder]))["notes"]
+    assert note.startswith("vae: study.journal does not know trial_0002: lines at its end are missing")
+
+
 @pytest.mark.parametrize("other", [{"epochs": 10}, {"epochs": None, "budget.seconds": 3.0}, {"budget.images": 46_720}])
 def test_runs_of_unequal_budgets_share_no_table(tmp_path: Path, other: dict[str, Any]) -> None:
     """46,720 images are 40 epochs of the digits, but what an epoch is depends on the batch size."""
