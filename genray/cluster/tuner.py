@@ -59,7 +59,12 @@ def run(
             _check_machines(str(out) if storage == SHARED else storage)
             kept = place_for(out, storage)
             faults = 1 if is_alone() else STORAGE_FAULTS  # no other machine may do better
-            conductor = Conductor(placed, journal, out, lanes=lanes, set_aside=kept.set_aside, storage_faults=faults)
+
+            def set_aside(run: str, to: str) -> None:
+                kept.set_aside(run, to)
+                progress.say(f"{run} held another experiment, or one that cannot be read: it is kept as {to}")
+
+            conductor = Conductor(placed, journal, out, lanes=lanes, set_aside=set_aside, storage_faults=faults)
             if not conductor.finished:
                 given = _give(experiment, dataset, kept, space.trial_timeout_s, progress)
                 _tune(placed, conductor, given, progress, verbose)

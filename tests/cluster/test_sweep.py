@@ -74,7 +74,9 @@ def session() -> Path:
     return Path(ray._private.worker._global_node.get_session_dir_path())
 
 
-def test_a_sweep_ends_with_a_comparison_and_takes_more_trials(tmp_path: Path) -> None:
+def test_a_sweep_ends_with_a_comparison_and_takes_more_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     page = sweep(Sweep.parse(TREE), out=out)
     comparison = json.loads((page / "comparison.json").read_text())
@@ -93,7 +95,12 @@ def test_a_sweep_ends_with_a_comparison_and_takes_more_trials(tmp_path: Path) ->
     kept = [each for each in session().glob("artifacts/*/tune/*/*") if each.is_dir()]
     assert len(kept) <= 2  # of what each trial had, the last folder of a process remains
     written = {path: path.stat().st_mtime_ns for path in out.glob("*/trial_*/metrics.jsonl")}
+    (out / "vae" / "finalist_0" / "experiment.yaml").write_text("model: {")
     sweep(Sweep.parse(TREE | {"trials": 5}), out=out, resume=True)
+    words = (
+        "vae/finalist_0 held another experiment, or one that cannot be read: it is kept as vae/replaced/finalist_0_0"
+    )
+    assert words in " ".join(capsys.readouterr().err.split())
     assert [len(trials(out, model)) for model in ("vae", "gan")] == [5, 5]
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
