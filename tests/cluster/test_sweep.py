@@ -215,17 +215,20 @@ def test_ctrl_c_and_a_kill_leave_no_process_and_the_sweep_goes_on(tmp_path: Path
         command = [sys.executable, "-m", "genray", "sweep", str(space), "--out", str(out), *options]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
+    started: list[psutil.Process] = []
+
     def end(driver: "subprocess.Popen[str]", number: int) -> str:
-        started = psutil.Process(driver.pid).children(recursive=True)
+        started.extend(psutil.Process(driver.pid).children(recursive=True))
         os.kill(driver.pid, number)
-        said = driver.communicate(timeout=60)[0]
-        # after a SIGKILL two agents of Ray's try for about 70 s to tell the dead head that they end
-        wait_until(lambda: not any(process.is_running() for process in started), within_s=180)
-        return said
+        return driver.communicate(timeout=60)[0]
+
+    def nothing_is_left() -> bool:
+        return not any(process.is_running() for process in started)
 
     driver = begin()
     wait_until(lambda: has_rows(out / "gan" / "trial_0000", 20))
     said = end(driver, signal.SIGINT)
+    wait_until(nothing_is_left, within_s=60)
     assert driver.returncode == 130
     assert "--resume" in said.splitlines()[-1]
     assert "Traceback" not in said
@@ -248,3 +251,4 @@ def test_ctrl_c_and_a_kill_leave_no_process_and_the_sweep_goes_on(tmp_path: Path
         assert [trial.state for trial in trials(out, model)] == [TrialState.COMPLETE] * 4
         for path in sorted((out / model).glob("trial_*")):
             assert [row["epoch"] for row in open_run(path).history] == list(range(61))
+    wait_until(nothing_is_left)  # two agents of Ray's try for about 70 s to tell the dead head that they end
