@@ -8,6 +8,7 @@ import socket
 import uuid
 from typing import NamedTuple
 
+from genray import files
 from genray.storage import Storage, patiently
 
 
@@ -29,7 +30,7 @@ class Claim:
 
     def __init__(self, storage: Storage, prefix: str, turn: Turn | None = None) -> None:
         """Raises Superseded."""
-        self._storage, self._name, self._turn = storage, f"{prefix}/.owner", turn
+        self._storage, self._name, self._turn = storage, f"{prefix}/{files.OWNER}", turn
         who = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4()}"
         self._owner = "\n".join(map(str, (who, *(turn or ()))))
         if turn is not None:

@@ -18,6 +18,7 @@ _HALF = ".half"  # ends the name of a file that is being written
 _MOST_VALUES = 100_000  # in YAML, where aliases of aliases can stand for more than any memory holds
 _DEEPEST = 100  # levels of YAML, of which each takes Python some of its stack, here and in what reads the values
 _MOST_BITS = 10_000  # of an integer, which Python would not write out beyond 4,300 digits
+LOCK, OWNER = ".lock", ".owner"  # of who works in a folder; see genray/claim.py for the second
 SEAL = "sha256"  # the key under which JSON holds the checksum of all else in it
 
 
@@ -78,10 +79,12 @@ def is_sealed(value: Any) -> bool:
 
 
 def holds_nothing(folder: Path, first: str) -> bool:
-    """Whether a folder is not there, or holds at most a lock and what a kill left of the write of its `first` file."""
+    """Whether a folder is not there, or holds at most the marks of who worked there, and what a kill left of their
+    write or of that of its `first` file."""
     if not folder.exists():
         return True
-    return folder.is_dir() and all(p.name == ".lock" or p.name.startswith(f".{first}.") for p in folder.iterdir())
+    half = (f".{first}.", f".{OWNER}.")
+    return folder.is_dir() and all(p.name in (LOCK, OWNER) or p.name.startswith(half) for p in folder.iterdir())
 
 
 def remove_if_empty(folder: Path) -> None:
@@ -116,7 +119,7 @@ def require_writable(folder: Path, what: str) -> None:
 @contextlib.contextmanager
 def locked(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """The folder while this process alone works in it; it is given back by the system when the process ends."""
-    with (folder / ".lock").open("a") as file:
+    with (folder / LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -134,7 +137,7 @@ def refuse_locked(folder: Path, what: str) -> None:
         raise _in_use(folder, what)
 
 
-def is_locked(folder: Path, lock: str = ".lock") -> bool:
+def is_locked(folder: Path, lock: str = LOCK) -> bool:
     """Whether a process works in the folder now, on this machine."""
     try:
         with (folder / lock).open() as file:

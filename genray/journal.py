@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,16 @@ def opened(path: Path, models: Collection[str] | None) -> JournalStorage:
     return storage
 
 
-def unknown_trials(folder: Path, known: int) -> list[str]:
-    """Trials of a model that have a folder, which is made after a trial's first line, and that are not among the
-    `known` trials of the journal: lines at its end are missing, which no checksum tells."""
+def trial_folders(folder: Path) -> list[str]:
+    """Of a model. To be looked for before the journal is read: a trial's folder is made after its first line."""
+    return sorted(path.name for path in folder.glob("trial_*"))
+
+
+def unknown_trials(folders: Iterable[str], known: int) -> list[str]:
+    """Trials with a folder that are not among the `known` trials of the journal: lines at its end are missing, which no
+    checksum tells."""
     names = {f"trial_{number:04d}" for number in range(known)}
-    return sorted(path.name for path in folder.glob("trial_*") if path.name not in names)
+    return [name for name in folders if name not in names]
 
 
 def drop_half_line(path: Path) -> None:

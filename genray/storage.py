@@ -150,7 +150,10 @@ def pull(
     there = {name: stamp for name, stamp in patiently(lambda: storage.list(prefix)).items() if wanted(name)}
 
     def bring(name: str) -> None:
-        files.write_bytes(folder / name, patiently(lambda: storage.read(f"{prefix}/{name}")))
+        try:
+            files.write_bytes(folder / name, patiently(lambda: storage.read(f"{prefix}/{name}")))
+        except FileNotFoundError:  # renamed at this moment: the next call sees it
+            del there[name]
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         list(pool.map(bring, [name for name, stamp in there.items() if seen.get(name) != stamp]))

@@ -8,7 +8,7 @@ from genray import storage
 from genray.config import Experiment
 from genray.errors import UserError
 from genray.runs import create_run
-from genray.storage import Bucket, Disk, Storage, patiently, pull, push
+from genray.storage import Bucket, Disk, Stamp, Storage, patiently, pull, push
 from tests.s3 import s3_server
 
 
@@ -50,6 +50,25 @@ def test_what_is_written_is_read_listed_and_moved(kept: Storage) -> None:
     }
     kept.move("vae/absent", "vae/elsewhere")
     assert kept.list("vae/elsewhere") == {}
+
+
+def test_what_is_renamed_while_it_is_fetched_is_passed_over(
+    kept: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        kept.write(f"vae/{name}/metrics.jsonl", b"one")
+
+    def listed(folder: str) -> dict[str, Stamp]:
+        monkeypatch.undo()
+        there = kept.list(folder)
+        kept.move("vae/a", "vae/replaced/a_0")
+        return there
+
+    monkeypatch.setattr(kept, "list", listed)
+    seen = pull(kept, "vae", tmp_path / "here", {})
+    assert list(seen) == ["b/metrics.jsonl"]
+    assert set(pull(kept, "vae", tmp_path / "here", seen)) == {"b/metrics.jsonl", "replaced/a_0/metrics.jsonl"}
+    assert (tmp_path / "here/replaced/a_0/metrics.jsonl").read_bytes() == b"one"
 
 
 def test_a_folder_is_sent_and_comes_back(kept: Storage, tmp_path: Path) -> None:

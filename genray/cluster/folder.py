@@ -11,6 +11,7 @@ comparison/            what came of it
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def lost_end(out: Path, sweep: Sweep, storage: JournalStorage) -> str:
         study.study_name: study.n_trials for study in optuna.get_all_study_summaries(storage, include_best_trial=False)
     }
     lost = [
-        f"{model}/{name}" for model in sweep.models for name in journal.unknown_trials(out / model, known.get(model, 0))
+        f"{model}/{name}"
+        for model in sweep.models
+        for name in journal.unknown_trials(journal.trial_folders(out / model), known.get(model, 0))
     ]
     if not lost:
         return ""
@@ -66,6 +69,11 @@ def lost_end(out: Path, sweep: Sweep, storage: JournalStorage) -> str:
         f"these trials are drawn again, and what they have is kept under replaced/ where they come out otherwise; to "
         f"keep them, end the sweep and put a whole copy of the journal in its place"
     )
+
+
+def free_name(folder: Path, run: str) -> str:
+    """Under replaced/ of a model's folder, for what a run held."""
+    return next(name for k in itertools.count() if not (folder / (name := f"replaced/{run}_{k}")).exists())
 
 
 def _check_place(out: Path, resume: bool) -> None:

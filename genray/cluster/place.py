@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from genray import checkpoint, files
 from genray.claim import Claim, Turn
 from genray.cluster import resources
+from genray.cluster.environment import resolve
 from genray.cluster.mirror import SHARED, bucket_of
 from genray.errors import Fault, UserError
 from genray.storage import Disk, Stamp, Storage, patiently, pull, push
@@ -125,20 +126,20 @@ class Mirrored(Elsewhere):
         Disk(self._out).move(run, to)
 
 
-def place_for(out: Path, storage: str | None) -> Place:
-    """For the driver of a sweep in the folder `out`, once it is connected to Ray."""
+def place_for(out: Path, storage: str | None, *, alone: bool) -> Place:
+    """For the driver of a sweep in the folder `out`, once it is connected to Ray; `alone` as by `is_alone`."""
     if (bucket := bucket_of(storage)) is not None:
         return Mirrored(bucket, out)
-    if is_alone():
+    if alone:
         return SameFolder(out)
     if storage == SHARED:
         return SharedFolder(out)
     return Elsewhere(DriverDisk(out.parent), out.name)
 
 
-def is_alone() -> bool:
-    """Whether Ray is this machine's alone, and stays so."""
-    return len(ray.nodes()) == 1 and not resources.can_grow()
+def is_alone(address: str | None) -> bool:
+    """Whether Ray is this machine's alone, and stays so: others may join one that has an address."""
+    return resolve(address) is None and len(ray.nodes()) == 1 and not resources.can_grow()
 
 
 class DriverDisk(Storage):

@@ -67,9 +67,8 @@ class Progress:
             return
         self._looked = now
         left = None if self._conductor.finished else self._conductor.seconds_left()
-        self._now = replace(
-            self._now, models=tuple(self._conductor.status()), elapsed_s=round(now - self._began, 1), left_s=left
-        )
+        models = tuple(self._conductor.status())  # which may set runs aside, and `say` so
+        self._now = replace(self._now, models=models, elapsed_s=round(now - self._began, 1), left_s=left)
         self._view.show(self._now, force=force)
         self._write(force=force)
 

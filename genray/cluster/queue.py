@@ -11,6 +11,7 @@ from typing import NamedTuple
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
+from genray.cluster import folder
 from genray.cluster.study import Job, ModelStudy
 from genray.errors import UserError
 from genray.runs import Row, open_run
@@ -145,9 +146,7 @@ class ModelQueue:
         """Nothing is overwritten: what is no longer a run of the sweep keeps its folder under replaced/. A folder with
         hidden files alone, of who works there, is of a run that nothing was kept of yet."""
         if stamps(self._out / name):
-            place = self._out / "replaced"
-            number = len(list(place.iterdir())) if place.exists() else 0
-            self._rename(f"{self.study.model}/{name}", f"{self.study.model}/replaced/{name}_{number}")
+            self._rename(f"{self.study.model}/{name}", f"{self.study.model}/{folder.free_name(self._out, name)}")
 
     @property
     def failed_finalists(self) -> dict[str, str]:

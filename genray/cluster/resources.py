@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 
+import psutil  # type: ignore[import-untyped]  # Ray brings it
 import ray
 import torch
 
@@ -48,6 +49,7 @@ def connected(address: str | None, *, data_bytes: int, verbose: bool) -> Iterato
 
 def _start(options: Mapping[str, object]) -> None:
     """Ray of this machine alone."""
+    others = _own_processes()
     for left in reversed(range(STARTS)):
         try:
             ray.init(
@@ -60,11 +62,24 @@ def _start(options: Mapping[str, object]) -> None:
         except Exception as error:  # Ray raises no class of its own here
             if "timed out during startup" not in str(error):
                 raise
+            for process in _own_processes() - others:  # Ray forgets them, and they would take the next try's time
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             if not left:
                 raise Fault(
                     f"Ray must start its processes within 15 s, which it failed in {STARTS} tries; this machine is too "
                     f"busy, or /tmp/ray/session_latest/logs/raylet.err says why not: try again"
                 ) from None
+
+
+def _own_processes() -> set[psutil.Process]:
+    """Of Ray, below this one."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if any(ray.__path__[0] in word for word in process.cmdline()):
+                found.add(process)
+    return found
 
 
 @contextlib.contextmanager

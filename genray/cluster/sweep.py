@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genray.cluster import environment
 from genray.space import Sweep
+
+if TYPE_CHECKING:
+    from genray.cluster.mirror import Mirror
 
 
 def sweep(
@@ -30,14 +33,14 @@ def sweep(
     from genray.cluster import folder, mirror
 
     bucket = mirror.bucket_of(storage)
-    mirror.fetch(out, bucket)
+    seen = mirror.fetch(out, bucket)
     folder.check(out, space, resume=resume)
-    with mirror.mirrored(out, bucket) as level:
-        return _run(space, out, address, storage, verbose, level)
+    with mirror.mirrored(out, bucket, seen) as kept:
+        return _run(space, out, address, storage, verbose, kept)
 
 
 def _run(
-    space: Sweep, out: Path, address: str | None, storage: str | None, verbose: bool, level: Callable[[], None]
+    space: Sweep, out: Path, address: str | None, storage: str | None, verbose: bool, mirror: Mirror | None
 ) -> Path:
     from genray.cluster.progress import Progress
     from genray.data import datasets
@@ -53,8 +56,9 @@ def _run(
 
         from genray.cluster import tuner
 
-        tuner.run(space, out, dataset, address, storage, progress, verbose)
-        level()  # what the last runs wrote is compared too
+        tuner.run(space, out, dataset, address, storage, progress, verbose, mirror)
+        if mirror is not None:
+            mirror.level()  # what the last runs wrote is compared too
         progress.say("comparing")
         return _compare(out)
 

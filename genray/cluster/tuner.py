@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -16,7 +18,7 @@ from genray.cluster.checks import nodes, versions
 from genray.cluster.checks import storage as storages
 from genray.cluster.conductor import STORAGE_FAULTS, Conductor
 from genray.cluster.hooks import HandOut, Tell, Watch
-from genray.cluster.mirror import SHARED
+from genray.cluster.mirror import SHARED, Mirror
 from genray.cluster.place import Place, is_alone, place_for
 from genray.cluster.progress import Progress
 from genray.cluster.trainable import Given, Trial
@@ -42,6 +44,7 @@ def run(
     storage: str | None,
     progress: Progress,
     verbose: bool,
+    mirror: Mirror | None,
 ) -> None:
     """Does what the sweep's folder lacks."""
     optuna.logging.set_verbosity(optuna.logging.INFO if verbose else optuna.logging.ERROR)
@@ -57,17 +60,23 @@ def run(
             if lost := folder.lost_end(out, space, journal):
                 progress.say(lost)
             _check_machines(str(out) if storage == SHARED else storage)
-            kept = place_for(out, storage)
-            faults = 1 if is_alone() else STORAGE_FAULTS  # no other machine may do better
+            alone = is_alone(address)
+            kept = place_for(out, storage, alone=alone)
+            faults = 1 if alone else STORAGE_FAULTS  # no other machine may do better
 
             def set_aside(run: str, to: str) -> None:
-                kept.set_aside(run, to)
+                with mirror.paused() if mirror else contextlib.nullcontext():
+                    kept.set_aside(run, to)
                 progress.say(f"{run} held another experiment, or one that cannot be read: it is kept as {to}")
+
+            def look() -> None:
+                if mirror and mirror.taken_over:
+                    conductor.halted = mirror.taken_over
 
             conductor = Conductor(placed, journal, out, lanes=lanes, set_aside=set_aside, storage_faults=faults)
             if not conductor.finished:
                 given = _give(experiment, dataset, kept, space.trial_timeout_s, progress)
-                _tune(placed, conductor, given, progress, verbose)
+                _tune(placed, conductor, given, progress, verbose, look)
 
 
 def _check_machines(storage: str | None) -> None:
@@ -89,7 +98,10 @@ def _check_machines(storage: str | None) -> None:
             raise UserError(f"{each.name}: {each.found}; {each.fix}")
 
 
-def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, verbose: bool) -> None:
+def _tune(
+    space: Sweep, conductor: Conductor, given: Given, progress: Progress, verbose: bool, look: Callable[[], None]
+) -> None:
+    """`look` is called again and again."""
     experiment = space.first_experiment(space.models[0])
     progress.begin(conductor, space.objective[0].metric)
     hand_out = HandOut(conductor)
@@ -109,7 +121,7 @@ def _tune(space: Sweep, conductor: Conductor, given: Given, progress: Progress, 
             name="tune",
             storage_path=str(conductor.out / ".ray"),
             stop=tell,
-            callbacks=[Watch(conductor, hand_out.runs, tell.refused, progress.update, waiting.look)],
+            callbacks=[Watch(conductor, hand_out.runs, tell.refused, progress.update, waiting.look, look)],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs keep their own
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=2 if verbose else 0,

@@ -141,16 +141,18 @@ def _read_run(path: Path) -> list[Entry]:
 def _read_sweep(path: Path) -> Source:
     """A sweep with its finalists. One that has no result is left out of the table, and the notes say so."""
     settings = Sweep.load(path / "sweep.yaml").plain()
+    models = settings.get("models", [])
+    trials = {model: journal.trial_folders(path / model) for model in models}  # before the journal, which may grow
     sweep = SweepFolder(path, settings, read_searches(path, settings))
     entries, notes = list[Entry](), list[str]()
-    for model in settings.get("models", []):
+    for model in models:
         for folder in sorted((path / model).glob("finalist_*"), key=lambda p: (len(p.name), p.name)):
             if (folder / "result.json").is_file():
                 entries += _read_run(folder)
             elif folder.is_dir():
                 notes.append(_lost_finalist(sweep, model, folder.name))
-        trials = sweep.searches[model].trials if model in sweep.searches else ()
-        if unknown := journal.unknown_trials(path / model, len(trials)):
+        search = sweep.searches.get(model)
+        if search and (unknown := journal.unknown_trials(trials[model], len(search.trials))):
             notes.append(
                 f"{model}: study.journal does not know {', '.join(unknown[:3])}{' …' if len(unknown) > 3 else ''}: "
                 f"lines at its end are missing, and more trials were searched than are counted here."

@@ -21,7 +21,7 @@ from genray.config import Experiment
 from genray.errors import UserError
 from genray.journal import opened
 from genray.report.search import read_searches
-from genray.runs import open_run
+from genray.runs import create_run, open_run
 from genray.space import Sweep
 from genray.storage import Disk
 from tests.cluster.test_conductor import TREE, play, trials
@@ -246,6 +246,18 @@ def test_a_folder_with_the_mark_of_its_worker_alone_is_no_other_run(swept: Path)
     assert [(job.name, job.experiment) for job in jobs] == [("trial_0001", drawn)]
     assert not (swept / "vae/replaced").exists()
     assert (swept / "vae/trial_0001/.owner").exists()
+    run = create_run(swept / "vae/trial_0001", drawn, resume=True)  # where the driver's machine is the only one now
+    assert not run.experiment.differences(drawn)
+
+
+def test_what_is_set_aside_takes_a_name_that_is_free(tmp_path: Path) -> None:
+    for name in ("finalist_0_0", "finalist_1_1", "finalist_2_0"):
+        (tmp_path / "replaced" / name).mkdir(parents=True)
+    assert [folder.free_name(tmp_path, f"finalist_{k}") for k in range(3)] == [
+        "replaced/finalist_0_1",
+        "replaced/finalist_1_0",
+        "replaced/finalist_2_1",
+    ]
 
 
 def test_a_second_sweep_in_a_folder_ends_before_ray_is_there(swept: Path) -> None:

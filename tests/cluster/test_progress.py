@@ -1,9 +1,11 @@
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from genray.cluster import snapshot
 from genray.cluster.progress import Progress
 from genray.cluster.queue import Status
 from genray.cluster.view import View
@@ -39,6 +41,22 @@ def test_plain_lines_say_what_each_model_has_done() -> None:
         "vae: 6/8 trials, 1 running, 2 stopped, 1 failed, best 12.3  |  "
         "gan: 8/8 trials, 8 failed, no finalists: no trial was completed; the last failed with: a weight is not finite"
     ]
+
+
+def test_what_is_said_while_the_state_is_looked_at_is_kept(tmp_path: Path) -> None:
+    """A model that sees its search finished sets finalists aside, and says so."""
+    (tmp_path / "sweep.yaml").write_text("name: mine\n")
+    with Progress(io.StringIO(), folder=tmp_path) as progress:
+
+        class Says(Played):
+            def status(self) -> list[Status]:
+                progress.say("finalist_0 is kept")
+                return self.now
+
+        progress.begin(Says(), "frechet")
+    last = snapshot.read(tmp_path)
+    assert last is not None
+    assert last.said == ("finalist_0 is kept",)
 
 
 def test_a_line_is_written_when_something_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -85,11 +86,16 @@ def test_a_ray_whose_processes_start_slowly_is_started_again(tmp_path: Path) -> 
 def test_ray_is_started_three_times_at_most_where_it_says_that_time_was_short(
     monkeypatch: pytest.MonkeyPatch, failures: int, reason: str, raised: type[Exception] | None
 ) -> None:
+    import ray
+
     from genray.cluster import resources
 
-    tries = [RuntimeError(reason)] * failures
+    tries, begun = [RuntimeError(reason)] * failures, list[subprocess.Popen[bytes]]()
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    other = subprocess.Popen(command)
 
     def init(*_: object, **__: object) -> None:
+        begun.append(subprocess.Popen([*command, f"{ray.__path__[0]}/core/src/ray/raylet/raylet"]))
         if tries:
             raise tries.pop()
 
@@ -100,6 +106,16 @@ def test_ray_is_started_three_times_at_most_where_it_says_that_time_was_short(
     with ends, resources.connected(None, data_bytes=0, verbose=False):
         pass
     assert not tries
+    try:
+        assert other.poll() is None
+        left = begun[-1:] if raised is None or raised is RuntimeError else []
+        for process in begun:
+            if process not in left:
+                assert process.wait(30) == -signal.SIGKILL, "it would take the next try's time"
+    finally:
+        for process in (other, *begun):
+            process.kill()
+            process.wait()
 
 
 class Cluster:

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
+from genray import journal
 from genray.errors import UserError
 from genray.report import compare, comparison, tables, words
 from tests.report.fabricate import FLOOR, collect, write_run, write_search, write_sweep
@@ -323,6 +324,22 @@ def test_trials_that_the_journal_has_lost_are_said(tmp_path: Path) -> None:
     (folder / "vae" / "trial_0002").mkdir()
     [note] = comparison.build(collect([folder]))["notes"]
     assert note.startswith("vae: study.journal does not know trial_0002: lines at its end are missing")
+
+
+def test_a_trial_that_begins_while_a_running_sweep_is_read_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae", "gan"), seeds=2, trials=2)
+    before = journal.opened
+
+    def opened(*given: Any) -> Any:
+        storage = before(*given)
+        (folder / "vae" / "trial_0002").mkdir()
+        return storage
+
+    monkeypatch.setattr("genray.journal.opened", opened)
+    assert not comparison.build(collect([folder]))["notes"]
+    assert (folder / "vae" / "trial_0002").exists()
 
 
 @pytest.mark.parametrize("other", [{"epochs": 10}, {"epochs": None, "budget.seconds": 3.0}, {"budget.images": 46_720}])
