@@ -33,7 +33,9 @@ RANDOM = {
 GRID = RANDOM | {"search": {"model.hidden": {"choice": [8, 16, 24]}}, "trials": None, "optuna": {"sampler": "grid"}}
 
 
-@pytest.mark.parametrize("changes", [RANDOM, GRID], ids=["random", "grid"])
+@pytest.mark.parametrize(
+    "changes", [pytest.param(RANDOM, id="random"), pytest.param(GRID, id="grid", marks=pytest.mark.nightly)]
+)
 def test_a_sweep_goes_on_to_the_same_trials(changes: dict[str, Any], tmp_path: Path) -> None:
     sweep = Sweep.parse(TREE | changes)
 

@@ -171,7 +171,7 @@ def test_a_cache_that_cannot_be_written_is_said(digits: Dataset, tmp_path: Path,
 
 
 @pytest.mark.mnist
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_mnist_is_learnt() -> None:
     from genray.data import datasets
 

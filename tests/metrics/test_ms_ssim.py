@@ -114,6 +114,7 @@ def test_several_scales_by_scipy(side: int, channels: int) -> None:
 
 
 @pytest.mark.mnist
+@pytest.mark.nightly
 def test_figures_of_the_two_conventions_on_mnist() -> None:
     """Which docs/metrics.md and the metric quote."""
     if not next(d for d in datasets.describe() if d.name == "mnist").is_present:
