@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import psutil
 import pytest
 import yaml
 from optuna.trial import TrialState
@@ -200,7 +199,6 @@ def test_a_study_that_is_killed_goes_on(tmp_path: Path) -> None:
     while not (out / "parts" / "c.json").exists() or not (out / "parts" / "a.begun").exists():
         assert time.monotonic() < end, driver.poll()
         time.sleep(0.02)
-    started = psutil.Process(driver.pid).children(recursive=True)
     driver.send_signal(signal.SIGKILL)
     driver.communicate(timeout=60)
     begun = reached(out)
@@ -208,5 +206,3 @@ def test_a_study_that_is_killed_goes_on(tmp_path: Path) -> None:
     ended, said = ends(study(out, "--resume"))
     assert ended == 0, said
     assert_answered(out, begun)
-    psutil.wait_procs(started, timeout=180)  # two agents of Ray's tell a dead head for 70 s that they end
-    assert not any(process.is_running() for process in started)

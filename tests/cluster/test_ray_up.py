@@ -52,7 +52,7 @@ class Space(NamedTuple):
         return ["launch/ssh.yaml", "search_spaces/quickstart.yaml", "--name", name, f"--trials={self.trials}", *options]
 
 
-SHORT = Space(("vae", "gan", "vae_gan", "aae"), trials=2, epochs=60)
+SHORT = Space(("vae", "gan"), trials=2, epochs=60)
 LONG = Space(("vae",), trials=4, epochs=480)
 
 
