@@ -43,7 +43,9 @@ def overlap(a: Estimate, b: Estimate) -> bool:
 
 
 def beyond(estimate: Estimate, floor: Estimate, better: str) -> bool:
-    """Whether a score is better than the floor by more than the two intervals allow."""
+    """Whether a score is better than the floor by more than the two intervals allow; of one seed, never."""
+    if estimate.get("ci95") is None:
+        return False
     (low, high), (floor_low, floor_high) = bounds(estimate), bounds(floor)
     return (better == "lower" and high < floor_low) or (better == "higher" and low > floor_high)
 

@@ -56,6 +56,8 @@ def test_beyond_the_floor_needs_both_intervals_to_be_clear() -> None:
     assert not beyond(estimate(0.5, 0.2), floor, "higher")
     assert beyond(estimate(1.5, 0.2), floor, "higher")
     assert not beyond(estimate(0.5, 0.2), floor, "none")
+    assert not beyond(estimate(-9.0, None), floor, "lower"), "one seed tells of no interval"
+    assert beyond(estimate(0.5, 0.2), estimate(1.0, None), "lower")
 
 
 def test_best_first_by_direction() -> None:

@@ -24,6 +24,7 @@ from genray.models.base import GenerativeModel, build
 from genray.pictures.catalogue import Shown, samples
 from genray.provenance import commit
 from genray.samplers import PRIOR, Sampler
+from genray.version import __version__
 
 Row = dict[str, Any]
 Make = Callable[[int], GenerativeModel]  # by a seed
@@ -119,7 +120,16 @@ def _key(experiment: Experiment, result: Mapping[str, Any], metric_names: Sequen
     """All that the rows depend on, the commit among them: a model's first weights are its code's."""
     versions = {name: score.version for name, score in metrics.scores().items()}
     given = [result.get(key) for key in ("fingerprint", "extractor", "classifier", "num_samples", "split")]
-    return [*given, list(metric_names), versions, experiment.model.plain(), experiment.image_size, commit(), SEEDS]
+    return [
+        *given,
+        list(metric_names),
+        versions,
+        experiment.model.plain(),
+        experiment.image_size,
+        commit(),
+        __version__,
+        SEEDS,
+    ]
 
 
 def _dataset(experiment: Experiment, result: Mapping[str, Any]) -> Dataset:

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 def floor(judge: Judge, train: Split, *, draws: int = 5) -> dict[str, dict[str, Any]]:
     """{"frechet": {"mean", "ci95", "values"}}: training images scored as if they were samples.
 
-    Each draw takes as many different images as a model gives samples, or all where there are fewer. `ci95` is half the
-    width of Student's 95 % interval. Metrics of a model (elbo, reconstruction) have no floor, and neither has one that
+    Each draw takes as many different images as a model gives samples, or all, once, where there are no more. `ci95` is
+    half the width of Student's 95 % interval; as draws share images, it is about sqrt(1 - samples / training images) of
+    what it would be without. Metrics of a model (elbo, reconstruction) have no floor, and neither has one that
     fails in a draw. `train` is the split of which the judge may have features, so that none are computed again.
     """
     rows = []
-    for seed in range(draws):
+    for seed in range(draws if judge.num_samples < len(train) else 1):
         index = np.random.default_rng(seed).permutation(len(train))[: judge.num_samples]
         index.sort()
         samples = Split(train.images[index], None if train.labels is None else train.labels[index])

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from genray.metrics.base import Context, Score
 
+NEEDS_LABELS = True  # without them the classifier knows how an image is turned
 MIN_IMAGES = 1
 SCORES = {
     "class_entropy": Score(
@@ -21,6 +22,8 @@ SCORES = {
 
 def compute(context: Context) -> dict[str, float]:
     """H of p(y) = mean over samples of p(y|x) [nats]; at most ln K."""
+    if context.split.labels is None:
+        return {}
     return {"class_entropy": float(entropy(context.fake.probabilities.mean(0, dtype=np.float64)))}
 
 

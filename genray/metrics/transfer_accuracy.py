@@ -33,12 +33,13 @@ SCORES = {
         source="classification accuracy score, Ravuri & Vinyals 2019, arXiv:1905.10887, with a small network",
         judges="model",
         group="conditional",
+        version=2,  # the first took the labels from the beginning of the split, which may stand class by class
     )
 }
 
 
 def compute(context: Context) -> dict[str, float]:
-    """Trains on as many samples as the evaluation has, their labels those of real images in turn; for the floor, on
+    """Trains on as many samples as the evaluation has, their labels spread over those of real images; for the floor, on
     the training images that stand in for samples. Raises UserError where there is one class only."""
     model, labels = context.model, context.split.labels
     if labels is None or (model is not None and not model.takes_labels):
@@ -78,7 +79,8 @@ def classes(module: network.Network, images: NDArray[np.uint8]) -> NDArray[np.in
 
 def _samples(model: GenerativeModel, labels: NDArray[np.int64], context: Context) -> Labelled:
     """As many as the evaluation has, uint8 (N, C, H, W), each with the label that it was asked for."""
-    wanted = np.resize(labels, len(context.samples))
+    count = len(context.samples)
+    wanted = labels[np.arange(count) * len(labels) // count]
     images = []
     for start in range(0, len(wanted), CHUNK):
         label = torch.tensor(wanted[start : start + CHUNK], device=context.device)

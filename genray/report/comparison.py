@@ -26,7 +26,7 @@ def build(collection: Collection) -> Comparison:
     entries = collection.entries
     first = entries[0].result
     notes = list(collection.notes)
-    rows = [_row(g, _searches(collection, g.model), notes) for g in collection.groups]
+    rows = [_row(g, _searches(collection, g), notes) for g in collection.groups]
     floor = _floor(entries)
     primary = _primary(collection, rows)
     ordered = best_first(rows, primary, better(primary))
@@ -155,8 +155,14 @@ def _without(group: Group, kind: str, label: str, notes: list[str]) -> dict[str,
     return reasons
 
 
-def _searches(collection: Collection, model: str) -> list[Search]:
-    return [sweep.searches[model] for sweep in collection.sweeps if model in sweep.searches]
+def _searches(collection: Collection, group: Group) -> list[Search]:
+    """That the group's runs came of."""
+    runs = {entry.run.path.resolve() for entry in group.entries}
+    return [
+        sweep.searches[group.model]
+        for sweep in collection.sweeps
+        if group.model in sweep.searches and any(run.is_relative_to(sweep.path.resolve()) for run in runs)
+    ]
 
 
 def _primary(collection: Collection, rows: Sequence[Mapping[str, Any]]) -> str:

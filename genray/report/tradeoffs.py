@@ -112,7 +112,7 @@ def pareto(search: Search, color: str) -> Figure | None:
                 "mode": "lines+markers" if best else "markers",
                 "x": [trial.values[0] for trial in chosen],
                 "y": [trial.values[1] for trial in chosen],
-                "line": {"color": color, "width": 1.5, "shape": "hv"},
+                "line": {"color": color, "width": 1.5, "shape": "hv" if first == 1 else "vh"},
                 "marker": {"color": color if best else GREY, "size": 8},
                 "hovertext": [hover(trial, search) for trial in chosen],
                 "hoverinfo": "text",

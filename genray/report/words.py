@@ -152,7 +152,7 @@ def _verdict(metric: str, rows: Sequence[Mapping[str, Any]], comparison: Mapping
     if not known:
         standing = f"one seed gives no interval to tell rows apart by; {runner_up}"
     elif tied:
-        standing = f"its interval overlaps that of {listed(tied)}, so these seeds do not tell them apart"
+        standing = f"its interval overlaps that of {listed(tied)}, so these intervals do not settle which is better"
     else:
         standing = f"its interval is clear of every other; {runner_up}"
     end = "lowest" if better(metric) == "lower" else "highest"

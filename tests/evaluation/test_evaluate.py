@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -291,6 +292,14 @@ def test_models_that_do_not_reconstruct_have_no_such_picture(
     monkeypatch.setattr(evaluate, "load", lambda path, device: SampleOnly(digits.spec))
     evaluate_run(run, make_judge(extractor, digits.test, ("class_entropy",)), {}, digits)
     assert not (run.path / "reconstructions.png").exists()
+
+
+def test_a_floor_of_all_training_images_is_one_draw(extractor: Classifier, digits: Dataset) -> None:
+    """Five of the same images would look as if the floor were exact."""
+    judge = make_judge(extractor, digits.test, ("frechet",))
+    few = replace(digits.train, images=digits.train.images[:200], labels=digits.train.labels[:200])
+    found = floor(judge, few)["frechet"]
+    assert (len(found["values"]), found["ci95"]) == (1, None)
 
 
 def test_a_floor_that_is_the_same_in_each_draw_has_no_interval() -> None:

@@ -80,7 +80,14 @@ def test_where_labels_are_missing_the_dataset_lacks_them(extractor: Classifier, 
     scores = judge.score(model_of("vae", digits), seed=0)
     reasons = left_out(experiment("vae", ALL), scores, judge.split, ("prior",))
     unlabelled = {name for name, reason in reasons.items() if reason == "needs labels, which digits does not have"}
-    assert unlabelled == {"coherence", "conditional_accuracy", "modes", "transfer_accuracy"}
+    assert unlabelled == {
+        "class_entropy",
+        "class_score",
+        "coherence",
+        "conditional_accuracy",
+        "modes",
+        "transfer_accuracy",
+    }
 
 
 def test_only_what_is_named_is_missed(digits: Dataset) -> None:

@@ -21,7 +21,8 @@ def features(array: np.ndarray, probabilities: np.ndarray | None = None) -> Feat
 
 
 def context(real: np.ndarray, fake: np.ndarray, *, seed: int = 0, **parts: object) -> Context:
-    split = Split(np.random.default_rng(0).integers(0, 256, (len(real), 1, 8, 8), np.uint8))
+    images = np.random.default_rng(0).integers(0, 256, (len(real), 1, 8, 8), np.uint8)
+    split = Split(images, np.arange(len(real)) % 10)
     samples = Split(np.zeros((len(fake), 1, 8, 8), np.uint8))
     given = {"split": split, "samples": samples, "model": None, "device": torch.device("cpu"), "extractor": None}
     given |= parts

@@ -67,7 +67,8 @@ def test_fewer_samples_than_modes_are_said_and_no_error(caplog: pytest.LogCaptur
 
 
 def test_without_labels_there_are_none_and_another_extractor_is_refused() -> None:
-    assert modes.compute(context(np.zeros((5, 1)), np.zeros((5, 1)))) == {}
+    unlabelled = Split(np.zeros((5, 1, 8, 8), np.uint8))
+    assert modes.compute(context(np.zeros((5, 1)), np.zeros((5, 1)), split=unlabelled)) == {}
     with pytest.raises(
         UserError, match=r"^modes needs an extractor that tells .*, got 10 of them and a label 12; take"
     ):

@@ -144,10 +144,18 @@ def test_pairs_are_of_different_samples_and_all_count() -> None:
     random = np.random.default_rng(0)
     samples = random.integers(0, 256, (7, 1, 12, 12), np.uint8)
     x = torch.tensor(samples).double() / 255
-    expected = [ssim_by_loops(*x[[i, i + 3], 0].numpy(), 11, 1.5) for i in range(3)]
+    order = np.random.default_rng(0).permutation(7)
+    expected = [ssim_by_loops(*x[[order[i], order[i + 3]], 0].numpy(), 11, 1.5) for i in range(3)]
     assert of(samples) == pytest.approx(np.mean(np.maximum(expected, 0)), abs=1e-4)
     many = np.resize(samples, (3 * MAX_PAIRS, 1, 12, 12))
     assert 0 < of(many) < 1
+
+
+def test_images_that_stand_class_by_class_are_as_alike_as_in_any_order() -> None:
+    """Two classes of one image each: half of all pairs are of one class, and those of the halves would be of two."""
+    random = np.random.default_rng(0)
+    two = random.integers(0, 256, (2, 1, 28, 28), np.uint8)
+    assert of(two.repeat(400, 0)) == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_collapsed_model_is_at_one_and_a_varied_one_is_not() -> None:

@@ -60,10 +60,16 @@ def test_a_dropped_class_is_not_learnt(digits: Dataset) -> None:
     assert 1 - 2.5 * missing < of(digits, drawn) < 1 - missing + 0.01
 
 
-def test_labels_are_those_of_real_images_in_turn(digits: Dataset) -> None:
+@pytest.mark.parametrize("count", [90, 360, 800])
+def test_labels_are_spread_over_those_of_real_images_also_where_these_stand_class_by_class(
+    digits: Dataset, count: int
+) -> None:
     model = ByLabel(digits.train, np.arange(10))
-    compute(given(digits, model))
-    assert model.asked == np.resize(digits.test.labels, 800).tolist()
+    order = np.argsort(digits.test.labels, kind="stable")
+    split = Split(digits.test.images[order], digits.test.labels[order])
+    compute(context(NOTHING, np.zeros((count, 1)), split=split, model=model))
+    shares = np.bincount(split.labels) / len(split)
+    assert np.bincount(model.asked) == pytest.approx(count * shares, abs=1 + count / len(split))
 
 
 def test_the_floor_learns_from_real_images(digits: Dataset) -> None:

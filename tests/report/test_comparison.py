@@ -192,7 +192,10 @@ def rows(*estimates: tuple[str, float, float | None]) -> dict[str, Any]:
     ("estimates", "standing"),
     [
         ([("a", 4.0, 0.3), ("b", 5.0, 0.4)], "its interval is clear of every other; next b, 5.00 ± 0.40"),
-        ([("a", 4.0, 0.3), ("b", 4.5, 0.4)], "its interval overlaps that of b, so these seeds do not tell them apart"),
+        (
+            [("a", 4.0, 0.3), ("b", 4.5, 0.4)],
+            "its interval overlaps that of b, so these intervals do not settle which is better",
+        ),
         ([("a", 4.0, 0.3), ("b", 4.0, None)], "one seed gives no interval to tell rows apart by; next b, 4.000 ± n/a"),
     ],
 )
@@ -324,6 +327,25 @@ def test_trials_that_the_journal_has_lost_are_said(tmp_path: Path) -> None:
     (folder / "vae" / "trial_0002").mkdir()
     [note] = comparison.build(collect([folder]))["notes"]
     assert note.startswith("vae: study.journal does not know trial_0002: lines at its end are missing")
+
+
+def test_trials_are_those_of_the_sweep_that_the_runs_came_of(tmp_path: Path) -> None:
+    """Not those of another sweep of the same model, and a run that was trained by hand has none."""
+    sweeps = [
+        write_sweep(tmp_path / name, models=models, seeds=seeds, trials=trials)
+        for name, models, seeds, trials in (("a", ("vae", "gan"), 2, 2), ("b", ("vae",), 0, 4))
+    ]
+    for k in range(2):
+        write_run(sweeps[1] / "vae" / f"finalist_{k}", "vae", seed=k + 1, params={"model.hidden": 19})
+    by_hand = [write_run(tmp_path / f"hand{k}", "gan", seed=k, params={"model.hidden": 19}) for k in range(2)]
+    found = comparison.build(collect([*sweeps, *by_hand]))
+    trials = {row["runs"][0]: row["trials"] for row in found["rows"]}
+    assert {path.removeprefix(str(tmp_path)): count for path, count in trials.items()} == {
+        "/a/vae/finalist_0": 2,
+        "/a/gan/finalist_0": 2,
+        "/b/vae/finalist_0": 4,
+        "/hand0": None,
+    }
 
 
 def test_a_trial_that_begins_while_a_running_sweep_is_read_is_not_lost(

@@ -127,9 +127,20 @@ def test_two_objectives_have_a_front(tmp_path: Path) -> None:
     beaten, best = figure["data"]
     assert list(zip(best["x"], best["y"], strict=True)) == [(1.0, 9.0), (2.0, 5.0), (4.0, 1.0)]
     assert list(zip(beaten["x"], beaten["y"], strict=True)) == [(3.0, 6.0), (5.0, 2.0)]
+    assert best["line"]["shape"] == "hv"  # no step goes where no trial was
     lines = parallel_coordinates(made, "#0072b2")
     assert lines is not None
     assert sum(trace["x"].count(None) for trace in lines["data"]) == 5
+
+
+def test_the_steps_of_a_front_go_by_what_was_reached(tmp_path: Path) -> None:
+    """Higher x is better, lower y is better: between (1, 1) and (2, 5) a y of 5 is reached up to x = 2, not 1."""
+    objectives = [{"metric": "coverage", "mode": "max"}, {"metric": "frechet", "mode": "min"}]
+    pairs = [(1.0, 1.0), (2.0, 5.0), (3.0, 9.0)]
+    made = search(tmp_path, lambda s, t: s.tell(t, pairs[t.number]), trials=3, objective=objectives)
+    figure = pareto(made, "#0072b2")
+    assert figure is not None
+    assert figure["data"][1]["line"]["shape"] == "vh"
 
 
 def test_500_trials_are_few_traces_with_every_trial_in_one(tmp_path: Path) -> None:
