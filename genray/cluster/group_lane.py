@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.train import RunConfig, ScalingConfig, get_context
+from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context
 from ray.train.torch import TorchTrainer
 
 from genray.cluster.deaths import RAISED, cause_of
@@ -113,7 +113,11 @@ class GroupLane(Lane):
                 use_gpu=bool(resources.gpu),
                 resources_per_worker={"CPU": resources.cpu} | ({"GPU": resources.gpu} if resources.gpu else {}),
             ),
-            run_config=RunConfig(name="group", storage_path=str(storage)),
+            run_config=RunConfig(
+                name="group",
+                storage_path=str(storage),
+                failure_config=FailureConfig(max_preemption_failures=0),  # a new group would wait for a run for ever
+            ),
         )
         self._group = threading.Thread(target=self._fit, daemon=True)
         self._group.start()

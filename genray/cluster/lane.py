@@ -13,6 +13,8 @@ from genray.endings import of_disk, words
 from genray.runs import Row
 from genray.train.loop import Outcome
 
+ENDS_LANE = ("died", "machine", "storage", "disk")
+
 
 class Event(NamedTuple):
     """What a lane hands over. After a row it waits; "done", "stopped" (as it was told) and "failed" end the run that
@@ -51,6 +53,7 @@ class Lane(ABC):
 
     def _next(self, go_on: bool) -> Event:
         if self._awaits_leave:
+            self._awaits_leave = False  # also for who interrupts the wait
             self._answer(go_on)
         event = self._receive()
         self._awaits_leave = event.kind == "row"
@@ -75,12 +78,14 @@ class Lane(ABC):
     def ended(self) -> bool:
         return not self._left
 
-    def stop(self) -> None:
+    def stop(self) -> Event | None:
         """Ends the run after the row that it has handed over last, and others of its job after their next; nothing
-        where all have ended."""
+        where all have ended. Gives the event that has ended the lane, where one did."""
         if self._awaits_leave:
             while self._left:
-                self._next(False)
+                if (event := self._next(False)).kind in ENDS_LANE:
+                    return event
+        return None
 
     @abstractmethod
     def close(self) -> None: ...

@@ -41,12 +41,14 @@ def do_all(tasks: Sequence[Task], means: Means, report: Report, end: End, more: 
             end(*untold.pop())
         return tasks
 
-    if len(tasks) > 1:
-        if reason := _as_one(tasks, means, report, ended, joining):
-            _log.info("%s are done one after the other: %s", ", ".join(left), reason)
-        if left and means.at.device.type == "cuda":
-            torch.cuda.empty_cache()
+    reason = ""
     while left or joining():
+        if len(left) > 1 and not reason:  # those that could not join a pack may be the next
+            if reason := _as_one([*left.values()], means, report, ended, joining):
+                _log.info("%s are done one after the other: %s", ", ".join(left), reason)
+            if left and means.at.device.type == "cuda":
+                torch.cuda.empty_cache()
+            continue
         task = next(iter(left.values()))
         try:
             how: Ended = do(task, means, partial(report, task.run))

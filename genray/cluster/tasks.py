@@ -42,7 +42,7 @@ def do(
     waiting, running = deque(parts), dict[Any, Part]()
 
     def begin() -> None:
-        while waiting and len(running) < _at_once():
+        while waiting and len(running) < _at_once() and time.monotonic() < end:
             part = waiting.popleft()
             running[_begin(part, latest.get(part.name))] = part
 
@@ -54,6 +54,7 @@ def do(
             keep(part, found)
             if isinstance(found, Begun):
                 latest[part.name] = found
+                del attempts[part.name]  # it gets on
             else:
                 del running[news]
         except UserError as error:

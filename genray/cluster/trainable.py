@@ -12,7 +12,7 @@ from ray import tune
 from genray.claim import Turn
 from genray.cluster.deaths import RAISED
 from genray.cluster.group_lane import GroupLane
-from genray.cluster.lane import Lane
+from genray.cluster.lane import Event, Lane
 from genray.cluster.local_lane import LocalLane
 from genray.cluster.study import Job
 from genray.cluster.work import Final, Task
@@ -47,10 +47,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
 
     def step(self) -> dict[str, Any]:
         event = self._lane.next()
-        if event.kind == "died":
-            raise RuntimeError(event.reason)  # ends this process; the run is handed out again
-        if event.kind == "machine" or event.kind == "storage" or event.kind == "disk":
-            raise RAISED[event.kind](event.reason)
+        _end_process(event)
         told = {"kind": event.kind, "run": event.run, "row": list(event.row.items()), "reason": event.reason}
         return told | {"done": self._lane.ended}
 
@@ -63,7 +60,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
         self._lane.take_in(as_tasks(config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._lane.stop()
+        if (event := self._lane.stop()) is not None:
+            _end_process(event)
         remove_if_empty(self._folder)  # Tune has made the next one
         self._folder = Path(self.logdir)
         self._lane.start(as_tasks(new_config))
@@ -71,6 +69,14 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # ray has no types
 
     def cleanup(self) -> None:
         self._lane.close()
+
+
+def _end_process(event: Event) -> None:
+    """Where the event ends the lane. The run is handed out again."""
+    if event.kind == "died":
+        raise RuntimeError(event.reason)
+    if event.kind == "machine" or event.kind == "storage" or event.kind == "disk":
+        raise RAISED[event.kind](event.reason)
 
 
 def as_config(jobs: Sequence[Job], turn: Turn) -> dict[str, Any]:

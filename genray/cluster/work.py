@@ -69,7 +69,7 @@ def do(task: Task, means: Means, report: Callable[[Row], bool]) -> Outcome:
     torch.set_num_threads(max(1, int(task.experiment.resources.cpu)))
     shared, at = means.shared, means.at
     with (
-        watched(report, shared.timeout_s) as heard,
+        watched(report, shared.timeout_s if at.rank == 0 else None) as heard,  # which alone reports, and waits for all
         shared.place.open(task.run, rank=at.rank, turn=task.turn) as (path, keep),
         _told_when_out_of_memory(task.experiment, at),
     ):

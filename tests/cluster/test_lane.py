@@ -1,11 +1,15 @@
 """What a lane does with the events of several runs, without processes."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 
 from genray.cluster.work import Task
 from genray.config import Experiment
+
+if TYPE_CHECKING:
+    from genray.cluster.lane import Lane
 
 pytestmark = pytest.mark.ray  # imports it
 
@@ -84,3 +88,60 @@ def test_what_joins_a_job_that_is_over_is_a_job_of_its_own() -> None:
     assert joining.take(last=True) == []
     assert not joining.add([one])
     assert joining.take() == []
+
+
+def one_run(events: list[object]) -> tuple["Lane", list[str]]:
+    """A lane that has handed over the first row of its run, and what it does from then on."""
+    from genray.cluster.lane import Event, Lane
+
+    told = iter([Event("row", "a"), *events])
+    calls: list[str] = []
+
+    class Told(Lane):
+        def close(self) -> None:
+            self.stop()
+
+        def _begin(self, tasks: Sequence[Task]) -> None: ...
+
+        def _join(self, tasks: Sequence[Task]) -> None: ...
+
+        def _answer(self, go_on: bool) -> None:
+            calls.append(f"answer {go_on}")
+
+        def _receive(self) -> Event:
+            calls.append("wait")
+            if isinstance(event := next(told), BaseException):
+                raise event
+            assert isinstance(event, Event)
+            return event
+
+    lane = Told()
+    lane.start([Task("a", EXPERIMENT, finalist=False)])
+    lane.next()
+    calls.clear()
+    return lane, calls
+
+
+def test_ctrl_c_while_a_row_is_awaited_waits_for_no_other() -> None:
+    lane, calls = one_run([KeyboardInterrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        lane.next()
+    lane.close()
+    assert calls == ["answer True", "wait"]
+
+
+@pytest.mark.parametrize("kind", ["died", "machine", "storage", "disk"])
+def test_a_lane_that_ends_while_a_run_is_stopped_says_so(kind: str) -> None:
+    """It would be given the next job, and wait for ever."""
+    from genray.cluster.lane import Event
+    from genray.cluster.trainable import Trial
+
+    ending = Event(kind, reason="out of reach")  # type: ignore[arg-type]
+    lane, _ = one_run([ending])
+    assert lane.stop() == ending
+    trial = Trial.__new__(Trial)
+    trial._lane, _ = one_run([ending])
+    with pytest.raises((RuntimeError, OSError), match="out of reach"):
+        trial.reset_config({})
+    lane, _ = one_run([Event("stopped", "a")])
+    assert lane.stop() is None

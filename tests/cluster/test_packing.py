@@ -1,7 +1,7 @@
 """Several runs in one process, without Ray."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from genray.runs import Row, open_run
 from genray.storage import Disk
 from genray.train.distributed import Distributed
 from genray.train.loop import Outcome
-from genray.train.together import Ended
+from genray.train.together import Ended, Part
 
 HERE = Distributed.single()
 ASKED = {"epochs": 3, "evaluate_every": 1, "checkpoint_every": 1, "batch_size": 64, "metrics": ["frechet"]}
@@ -85,6 +85,36 @@ def test_runs_that_can_be_one_go_side_by_side_and_score_as_alone(
         alone.alone(alone.task(seed))
         assert packed.metrics(seed) == pytest.approx(alone.metrics(seed), rel=1e-3)
         assert ended[f"vae/{seed}"] == open_run(packed.out / "vae" / str(seed)).history[-1]
+
+
+def test_those_that_cannot_join_a_pack_are_the_next(
+    tmp_path: Path, digits: Dataset, judges: list[Judge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a model that grows, whose pack takes nobody in: for each that ends another one comes."""
+    played, packs = Played(tmp_path, digits, judges), list[list[int]]()
+
+    def train_pack(parts: list[Part], *given: object, more: Callable[[], list[Part]], **named: object) -> None:
+        packs.append([part.experiment.seed for part in parts])
+        for part in parts:
+            part.ended(Outcome({"epoch": 3}, stopped=True))
+            more()
+
+    coming, inbox = [played.task(seed) for seed in range(5, 13)], list[Task]()
+
+    def end(run: str, how: Ended) -> None:
+        inbox.extend(coming[:1])
+        del coming[:1]
+
+    def more() -> list[Task]:
+        taken, inbox[:] = inbox[:], []
+        return taken
+
+    monkeypatch.setattr(packing, "train_pack", train_pack)
+    monkeypatch.setattr(packing, "do", lambda task, *given: packs.append([task.experiment.seed]) or Outcome({}, True))
+    do_all([played.task(seed) for seed in (1, 2, 3, 4)], played.means, played.report, end, more)
+    assert sorted(seed for pack in packs for seed in pack) == list(range(1, 13))
+    assert packs[0] == [1, 2, 3, 4]
+    assert len(packs[1]) >= 3, packs
 
 
 def test_the_last_end_is_told_when_nothing_of_the_job_is_watched_any_more(

@@ -15,7 +15,7 @@ from genray.errors import UserError
 
 ORIGIN = ".fetched.json"  # says whose copy a folder is
 PAUSES_S = (1.0, 5.0, 15.0)  # a connection that breaks comes back, most of the time
-_LEFT = (".lock", ".alive", ".ray", ".partial", ".progress.json", ".owner", ".owners")
+_LEFT = (".lock", ".alive", ".ray", ".partial", ".progress.json", ".owner", ".owners", ".*.half")
 
 
 def folder_of(job_or_name: str) -> Path:

@@ -19,10 +19,14 @@ from typing import IO
 from genray.errors import Fault, UserError
 
 CONNECT_S = 10
+VANISHED = 24  # the exit code of rsync where a running sweep has renamed a file meanwhile
 SSH_FAILED = 255  # the exit code of ssh itself; others are the command's
 PYTHON = "~/genray/.venv/bin/python"
 _KNOWN_HOSTS = "~/.ray/genray_known_hosts"  # those of `~/.ssh` would not fit a machine that comes with a used address
-_GONE = ("timed out", "No route", "refused", "unreachable", "closed", "Connection reset", "Broken pipe", "Timeout")
+_GONE = (
+    *("timed out", "No route", "refused", "unreachable", "closed", "Connection reset", "Broken pipe", "Timeout"),
+    *("is down", "Can't assign requested address", "Undefined error"),  # macOS, after a sleep
+)
 
 
 class Unreachable(UserError):
@@ -136,7 +140,7 @@ class Head:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         if done.returncode in (SSH_FAILED, 12, 30):  # rsync's own codes for a connection that broke
             raise self.failure(done.stderr)
-        if done.returncode:
+        if done.returncode not in (0, VANISHED):
             raise Fault(f"rsync could not fetch {folder} from the head: {last_line(done.stderr)}")
 
     def failure(self, stderr: str) -> UserError:
@@ -156,7 +160,9 @@ class Head:
                 f"one by `ssh-keygen -R {self.ip} -f {known}`"
             )
         if "Could not resolve" in said:
-            return UserError(f"no machine is known by the name {self.ip}; mend the head's address in {self.yaml}")
+            return Unreachable(
+                f"no machine is known by the name {self.ip} at this moment; mend the head's address in {self.yaml}"
+            )
         if not said or any(word in said for word in _GONE):
             return Unreachable(f"{self.target} does not answer over SSH ({reason}); {self._advice}")
         return UserError(f"ssh {self.target} failed: {reason}; {self._advice}")

@@ -103,6 +103,10 @@ class Jobs:
         if status == 404:
             job = path.removeprefix("/api/jobs/").split("/")[0]
             raise Unknown(f"the cluster does not know {job!r} (any more); `genray cluster jobs` lists those it knows")
+        if status >= 500 and method == "GET":
+            raise NoRay(
+                f"Ray on the head could not answer {path} ({status}): {last_line(answer.decode(errors='replace'))}"
+            )
         if status != 200:
             raise Fault(f"the cluster refused {method} {path} ({status}): {last_line(answer.decode(errors='replace'))}")
         return answer

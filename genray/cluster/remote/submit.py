@@ -42,8 +42,8 @@ def submit(cluster: Cluster, head: Head, token: str, request: Request) -> Job:
     with head.tunnel() as port:
         jobs = Jobs(port, token)
         _check_free(cluster, head, jobs, request)
-        uri = jobs.upload(*package.pack(request.sweep.to_yaml()))
-    runtime_env = {"working_dir": uri, "env_vars": _variables()}
+        packed = package.pack(request.sweep.to_yaml())
+        runtime_env = {"working_dir": jobs.upload(*packed), "env_vars": _variables()}
     if not request.resume or request.max_gpu_hours is not None:  # what goes on was measured when it began
         measuring = _id(f"estimate-{request.name}")
         check_cost(cluster, head, token, request.sweep, measuring, runtime_env, request.max_gpu_hours)
@@ -52,6 +52,7 @@ def submit(cluster: Cluster, head: Head, token: str, request: Request) -> Job:
     metadata = {KIND: "sweep", "sweep": request.name, "folder": request.place.folder}
     with head.tunnel() as port:
         jobs = Jobs(port, token)
+        jobs.upload(*packed)  # which Ray keeps for ten minutes where no job has it: the estimate may have taken longer
         jobs.submit(job, entrypoint(request), runtime_env, metadata)
         return jobs.info(job)
 
