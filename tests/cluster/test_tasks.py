@@ -155,6 +155,30 @@ sys.exit(main(["study", "squares", "--out", *sys.argv[1:]]))
 """
 
 
+def test_after_its_minutes_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there is always something to hear."""
+    from genray.cluster import tasks
+
+    class Told:
+        def wait(self, running: list[object], **given: object) -> tuple[list[object], list[object]]:
+            return running[:1], running[1:]
+
+        def get(self, told: object) -> object:
+            time.sleep(0.02)
+            return told
+
+        def cancel(self, *given: object, **named: object) -> None: ...
+
+    begun = []
+    monkeypatch.setattr(tasks, "ray", Told())
+    monkeypatch.setattr(tasks, "_at_once", lambda: 8)
+    monkeypatch.setattr(tasks, "_begin", lambda part, at: iter([begun.append(part.name)]))
+    started = time.monotonic()
+    tasks.do(squares(*range(500)), {}, lambda part, found: None, print, seconds=0.3)
+    assert time.monotonic() - started < 3
+    assert 8 < len(begun) < 100
+
+
 def test_ctrl_c_leaves_no_process_and_the_study_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
 

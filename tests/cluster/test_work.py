@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +77,37 @@ def test_the_test_split_is_opened_by_a_finalist_that_ended_and_once(tmp_path: Pa
     assert done("vae/finalist_0", finalist=True, stopped=True) == []
     assert done("vae/finalist_1", finalist=True) == ["test"]
     assert done("vae/finalist_1", finalist=True) == []
+
+
+RANK = """
+import time
+from tests.cluster import test_work
+from genray.cluster import work
+from genray.train.distributed import Distributed
+from genray.train.loop import Outcome
+
+def train(*given, report, distributed, **named):
+    for epoch in range(8):  # as the loop does: one rank reports
+        time.sleep(0.25)
+        if distributed.rank == 0:
+            report({{"epoch": epoch}})
+    return Outcome({{}}, False)
+
+work.train, work.open_folder = train, lambda *given: None
+test_work.do_with_timeout(rank={rank}, timeout_s=1.0)
+"""
+
+
+def do_with_timeout(rank: int, timeout_s: float) -> None:
+    shared = Shared(SameFolder(Path("none")), None, None, timeout_s=timeout_s)  # type: ignore[arg-type]
+    task = Task("vae/trial_0000", Experiment.parse({"model": {"name": "vae"}, "workers": 2}), finalist=False)
+    at = Distributed(torch.device("cpu"), rank, 2)
+    do(task, Means(shared, lambda: pytest.fail("no finalist"), at), lambda row: True)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_run_of_several_workers_that_gives_rows_in_time_is_not_ended(rank: int) -> None:
+    """Whose ranks but the first report nothing."""
+    code = RANK.format(rank=rank)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr

@@ -225,3 +225,11 @@ def until(condition: object, timeout_s: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_dashboard_that_could_not_answer_once_may_be_asked_again(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake_ray, "_answer", lambda *given: (503, b"busy"))
+    with pytest.raises(NoRay, match=r"could not answer /api/jobs/mine \(503\): busy"):
+        Jobs(fake_ray.port, "secret").info("mine")

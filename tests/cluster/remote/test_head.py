@@ -60,6 +60,15 @@ def test_link_ends_what_it_started(head: Head) -> None:
         time.sleep(0.1)
 
 
+def test_files_that_vanish_while_they_are_fetched_are_no_fault(head: Head, laptop: Laptop, tmp_path: Path) -> None:
+    """A sweep that goes on renames what it writes."""
+    laptop.add_tool("rsync", "echo 'file has vanished: .samples.png.x.half' >&2; exit 24")
+    head.fetch("~/genray-runs/mine", tmp_path / "here")
+    laptop.add_tool("rsync", "echo 'some files could not be read' >&2; exit 23")
+    with pytest.raises(Fault, match="could not be read"):
+        head.fetch("~/genray-runs/mine", tmp_path / "here")
+
+
 @needs_rsync
 def test_fetch_brings_files_and_leaves_what_is_excluded(head: Head, laptop: Laptop, tmp_path: Path) -> None:
     for name in ("a/x.json", "a/checkpoint/state.pt", "b c/y.json"):

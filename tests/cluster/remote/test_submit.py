@@ -56,6 +56,20 @@ def test_equal_content_is_uploaded_once(laptop: Laptop, ray: FakeRay) -> None:
     assert package.pack("a: 1")[0] != package.pack("a: 2")[0]
 
 
+def test_a_package_that_is_swept_away_while_the_estimate_is_made_is_sent_again(
+    laptop: Laptop, ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray keeps what no job has for ten minutes."""
+
+    def check_cost(*given: object) -> None:
+        ray.packages.clear()
+
+    monkeypatch.setattr("genray.cluster.remote.submit.check_cost", check_cost)
+    assert submit(laptop, ray, "--name", "mine") == 0
+    [sweep] = ray.submitted
+    assert [f"gcs://{name}" for name in ray.packages] == [sweep["runtime_env"]["working_dir"]]
+
+
 @pytest.mark.parametrize(
     ("options", "metadata", "end"),
     [
