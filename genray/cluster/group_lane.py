@@ -23,6 +23,7 @@ from genray.errors import Fault, UserError
 from genray.runs import Row
 from genray.train.distributed import Distributed
 
+IDLE_S = 30.0  # a group without a run; the next has to start its processes, which takes as long
 ALL_FAILED_S = 20.0  # in which every rank must have met a fault that was of the run, and not of one rank alone
 
 
@@ -98,16 +99,25 @@ def serve(config: dict[str, Any]) -> None:
 
 
 class GroupLane(Lane):
-    """Runs in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. A job is one run."""
+    """Runs in a group of worker processes, gloo between them on CPUs and NCCL on GPUs. A job is one run. A group that
+    has had none for a while gives its room back, for which another lane's may be waiting; the next job makes it anew.
+    """
 
     def __init__(
         self, shared: ray.ObjectRef, final: ray.ObjectRef | None, experiment: Experiment, storage: Path
     ) -> None:
-        resources, workers = experiment.resources, experiment.workers
-        self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote(workers)
-        self._trainer = TorchTrainer(
+        self._shared, self._final, self._experiment, self._storage = shared, final, experiment, storage
+        self._mailbox: Any = None  # of the group that is there
+        self._group = threading.Thread()
+        self._lock, self._pause = threading.RLock(), threading.Timer(0, lambda: None)
+        self._open()
+
+    def _open(self) -> None:
+        resources, workers = self._experiment.resources, self._experiment.workers
+        self._mailbox = ray.remote(num_cpus=0)(Mailbox).remote(workers)
+        trainer = TorchTrainer(
             serve,
-            train_loop_config={"mailbox": self._mailbox, "shared": shared, "final": final},
+            train_loop_config={"mailbox": self._mailbox, "shared": self._shared, "final": self._final},
             scaling_config=ScalingConfig(
                 num_workers=workers,
                 use_gpu=bool(resources.gpu),
@@ -115,22 +125,18 @@ class GroupLane(Lane):
             ),
             run_config=RunConfig(
                 name="group",
-                storage_path=str(storage),
+                storage_path=str(self._storage),
                 failure_config=FailureConfig(max_preemption_failures=0),  # a new group would wait for a run for ever
             ),
         )
-        self._group = threading.Thread(target=self._fit, daemon=True)
+        self._group = threading.Thread(target=_fit, args=(trainer, self._mailbox), daemon=True)
         self._group.start()
 
-    def _fit(self) -> None:
-        try:
-            self._trainer.fit()
-        except Exception as error:
-            cause, reason = cause_of(str(error))
-            kind = "died" if cause == "process" or cause == "start" else cause
-            ray.get(self._mailbox.emit.remote(Event(kind, reason=reason)))
-
     def _begin(self, tasks: Sequence[Task]) -> None:
+        with self._lock:
+            self._pause.cancel()
+            if self._mailbox is None:
+                self._open()
         for task in tasks:
             ray.get(self._mailbox.post.remote(task))
 
@@ -144,8 +150,34 @@ class GroupLane(Lane):
         event: Event = ray.get(self._mailbox.receive.remote())
         return event
 
-    def close(self) -> None:
-        self.stop()
+    def _rest(self) -> None:
+        self._pause = threading.Timer(IDLE_S, self._close_idle)
+        self._pause.daemon = True
+        self._pause.start()
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            if self.ended and self._mailbox is not None:
+                self._close_group()
+
+    def _close_group(self) -> None:
         ray.get(self._mailbox.post.remote(None))
         self._group.join(timeout=20)
         ray.kill(self._mailbox)
+        self._mailbox = None
+
+    def close(self) -> None:
+        self.stop()
+        self._pause.cancel()
+        with self._lock:
+            if self._mailbox is not None:
+                self._close_group()
+
+
+def _fit(trainer: TorchTrainer, mailbox: Any) -> None:
+    try:
+        trainer.fit()
+    except Exception as error:
+        cause, reason = cause_of(str(error))
+        kind = "died" if cause == "process" or cause == "start" else cause
+        ray.get(mailbox.emit.remote(Event(kind, reason=reason)))

@@ -61,6 +61,8 @@ class Lane(ABC):
             self._left -= {event.run}
         elif event.kind != "row":
             self._left = frozenset()
+        if not self._left:
+            self._rest()
         return event
 
     def refuse(self, run: str) -> None:
@@ -86,6 +88,9 @@ class Lane(ABC):
                 if (event := self._next(False)).kind in ENDS_LANE:
                     return event
         return None
+
+    def _rest(self) -> None:  # noqa: B027  most have nothing to do
+        """All runs have ended: the next job may come at once, or never."""
 
     @abstractmethod
     def close(self) -> None: ...

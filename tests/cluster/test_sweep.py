@@ -20,8 +20,11 @@ from optuna.trial import TrialState
 
 from genray.cluster import environment
 from genray.cluster.sweep import sweep
+from genray.config import Experiment
 from genray.data.spec import Dataset
 from genray.errors import UserError
+from genray.evaluation.judge import make_judge
+from genray.extractors.trained import extractor_for
 from genray.runs import open_run
 from genray.space import Sweep
 
@@ -189,6 +192,33 @@ def test_two_workers_train_as_one_does(tmp_path: Path, digits: Dataset) -> None:
     for one, two in zip(*histories, strict=True):
         for key in (key for key in one if key != "train_seconds"):
             assert two[key] == pytest.approx(one[key], rel=1e-5), key
+
+
+def test_a_group_without_a_run_gives_its_room_back_and_is_made_anew(
+    tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another lane's group may be waiting for that room."""
+    from genray.cluster import group_lane
+    from genray.cluster.place import SameFolder
+    from genray.cluster.work import Shared, Task
+
+    monkeypatch.setattr(group_lane, "IDLE_S", 0.5)
+    tree = TREE["experiment"] | {"model": {"name": "vae", "hidden": 16}, "workers": 2, "resources": {"gpu": 0}}
+    experiment = Experiment.parse(tree)
+    judge = make_judge(extractor_for(digits.training_data), digits.validation, ("frechet",))
+    shared = ray.put(Shared(SameFolder(tmp_path), digits.training_data, judge))
+    lane = group_lane.GroupLane(shared, None, experiment, tmp_path / ".ray")
+    try:
+        for run in ("first", "second"):
+            lane.start([Task(run, experiment, finalist=False)])
+            events = [lane.next()]
+            while not lane.ended:
+                events.append(lane.next())
+            assert [event.kind for event in events] == ["row"] * 4 + ["done"], events[-1]
+            assert [row["epoch"] for row in open_run(tmp_path / run).history] == list(range(5))
+            wait_until(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"])
+    finally:
+        lane.close()
 
 
 @pytest.mark.parametrize(
