@@ -136,7 +136,7 @@ def test_a_lane_that_ends_while_a_run_is_stopped_says_so(kind: str) -> None:
     from genray.cluster.lane import Event
     from genray.cluster.trainable import Trial
 
-    ending = Event(kind, reason="out of reach")  # type: ignore[arg-type]
+    ending = Event(kind, reason="out of reach")  # type: ignore[arg-type]  # a parameter of the test
     lane, _ = one_run([ending])
     assert lane.stop() == ending
     trial = Trial.__new__(Trial)

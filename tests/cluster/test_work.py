@@ -99,7 +99,7 @@ test_work.do_with_timeout(rank={rank}, timeout_s=1.0)
 
 
 def do_with_timeout(rank: int, timeout_s: float) -> None:
-    shared = Shared(SameFolder(Path("none")), None, None, timeout_s=timeout_s)  # type: ignore[arg-type]
+    shared = Shared(SameFolder(Path("none")), None, None, timeout_s=timeout_s)  # type: ignore[arg-type]  # not looked at
     task = Task("vae/trial_0000", Experiment.parse({"model": {"name": "vae"}, "workers": 2}), finalist=False)
     at = Distributed(torch.device("cpu"), rank, 2)
     do(task, Means(shared, lambda: pytest.fail("no finalist"), at), lambda row: True)
