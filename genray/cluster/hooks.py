@@ -36,7 +36,8 @@ class HandOut(_NotSaved, Searcher):  # type: ignore[misc]  # ray has no types
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if not (jobs := self._conductor.next()):
-            return str(Searcher.FINISHED) if self._conductor.finished else None
+            is_over = self._conductor.finished or self._conductor.halted  # for None, Tune would wait for minutes
+            return str(Searcher.FINISHED) if is_over else None
         self.runs[trial_id] = [job.run for job in jobs]
         return as_config(jobs, self._conductor.turn)
 

@@ -136,6 +136,7 @@ def test_where_nothing_can_be_written_the_sweep_ends_and_counts_nothing(conducto
     assert conductor.halted == f"{STORAGE_FAULTS} runs one after the other could not write: node-2: no such host"
     assert conductor.halted_by == "storage"
     assert conductor.next() == []
+    assert HandOut(conductor).suggest("next") == HandOut.FINISHED
     assert states(conductor) == [TrialState.RUNNING]
 
 
