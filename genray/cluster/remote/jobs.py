@@ -105,7 +105,8 @@ class Jobs:
             raise Unknown(f"the cluster does not know {job!r} (any more); `genray cluster jobs` lists those it knows")
         if status >= 500 and method == "GET":
             raise NoRay(
-                f"Ray on the head could not answer {path} ({status}): {last_line(answer.decode(errors='replace'))}"
+                f"Ray on the head could not answer {path} ({status}): {last_line(answer.decode(errors='replace'))}; if "
+                f"that stays so, `ray up CLUSTER.yaml` starts it anew"
             )
         if status != 200:
             raise Fault(f"the cluster refused {method} {path} ({status}): {last_line(answer.decode(errors='replace'))}")
