@@ -4,7 +4,7 @@ sweep.yaml             what was asked for, the version of the folder and the swe
 study.journal          Optuna's studies, one a model
 <model>/trial_0007/    runs of the search
 <model>/finalist_0/    runs of the best configuration, scored on the test split
-<model>/replaced/      finalists of a configuration that more trials have beaten since
+<model>/replaced/      what is no longer a run of the sweep: finalists that more trials have beaten since, and such
 comparison/            what came of it
 """
 

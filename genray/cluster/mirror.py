@@ -115,6 +115,8 @@ def mirrored(out: Path, bucket: Bucket | None, seen: Mapping[str, Stamp]) -> Ite
 
 
 class Mirror:
+    """The driver's folder and a bucket, brought level by a thread of its own while it is `running`."""
+
     def __init__(self, out: Path, storage: Storage, seen: Mapping[str, Stamp]) -> None:
         self._out, self._storage, self._prefix = out, storage, out.name
         self._sent: dict[str, Stamp] = {}
@@ -136,11 +138,10 @@ class Mirror:
             thread.join()
             self.level()
 
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
+    @property
+    def paused(self) -> contextlib.AbstractContextManager[object]:
         """While folders are renamed in both."""
-        with self._one_at_a_time:
-            yield
+        return self._one_at_a_time
 
     @property
     def taken_over(self) -> str:

@@ -65,7 +65,7 @@ def run(
             faults = 1 if alone else STORAGE_FAULTS  # no other machine may do better
 
             def set_aside(run: str, to: str) -> None:
-                with mirror.paused() if mirror else contextlib.nullcontext():
+                with mirror.paused if mirror else contextlib.nullcontext():
                     kept.set_aside(run, to)
                 progress.say(f"{run} held another experiment, or one that cannot be read: it is kept as {to}")
 
