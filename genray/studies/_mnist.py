@@ -86,7 +86,7 @@ def by_label(runs: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return found
 
 
-def differences(rows: Sequence[tuple[str, str, str]]) -> Table:
-    """What of the protocol is not as in the paper."""
-    note = "What is known to differ: initial weights and Adam's constants, say, were not looked up."
+def differences(rows: Sequence[tuple[str, str, str]], looked_up_in: str) -> Table:
+    """What of the protocol is not as in the paper, and where it was looked up what the paper does."""
+    note = f"What is known to differ. Looked up in {looked_up_in}; what neither says is left out."
     return Table("Where the protocol differs", ["what", "the paper", "here"], rows, note)

@@ -21,6 +21,7 @@ from genray.studies.base import Outcome
 
 Found = Mapping[str, Sequence[Outcome]]  # the runs of each label, seed by seed
 
+LOOKED_UP_IN = "the paper and its authors' code, github.com/tkarras/progressive_growing_of_gans"
 STEPS = {  # a part, and the rows without it and with it
     "growth": ("(a) WGAN-GP", "(b) + growth"),
     "the small minibatch": ("(b) + growth", "(c) + small minibatch"),
@@ -40,7 +41,7 @@ def answer_of(parts: Found, modes: Found, work: Work) -> Answer:
     return Answer(
         summary=[*_summary(parts, modes, work), *rule(checks)],
         checks=checks,
-        tables=[*tables, differences(_differing(work, seeds))],
+        tables=[*tables, differences(_differing(work, seeds), LOOKED_UP_IN)],
         figures=[_figure(parts)] if parts else [],
         data={"runs": [{key: value for key, value in run.items() if key != "samples"} for run in every]},
     )
@@ -145,7 +146,7 @@ def _differing(work: Work, seeds: str) -> list[tuple[str, str, str]]:
             "10 million",
             f"{work.epochs * work.num_images:,}: {counted(work.epochs, 'epoch')} of {work.num_images:,}",
         ),
-        ("channels at 4 x 4", "not looked up", f"{work.hidden}, half of them a level, but no fewer than 8"),
+        ("channels at 4 x 4", "512 in the code of (h)", f"{work.hidden}, half of them a level, but no fewer than 8"),
         ("(a) normalization of the critic", "layer normalization", "none"),
         ("(d) revised training", "new rates, no batch and layer normalization", "no batch normalization"),
         ("samples compared", "16,384; 10,000 pairs", f"{work.num_samples:,}; {work.num_samples // 2:,} pairs"),

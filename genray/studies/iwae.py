@@ -48,6 +48,7 @@ PAPER = {  # NLL [nats] by 5,000 importance samples
     "IWAE, k=50": 84.78,
     "IWAE, k=50, 2 layers": 82.90,
 }
+LOOKED_UP_IN = "the paper and its authors' code, github.com/yburda/iwae"
 MODELS: dict[str, dict[str, Any]] = {  # the VAE of k averages k one-sample bounds
     "VAE, k=1": {},
     "VAE, k=5": {"num_draws": 5},
@@ -133,7 +134,7 @@ def answer(outcomes: Mapping[str, Outcome], budget: Budget) -> Answer:
     return Answer(
         summary=[*_summary(nll, work), *rule(checks)],
         checks=checks,
-        tables=[_table(found, work), differences(_differing(work, seeds_of(found)))],
+        tables=[_table(found, work), differences(_differing(work, seeds_of(found)), LOOKED_UP_IN)],
         figures=[_figure(found)],
         data={"runs": [run for runs in found.values() for run in runs]},
     )
@@ -192,7 +193,17 @@ def _differing(work: Work, seeds: str) -> list[tuple[str, str, str]]:
         ("epochs", "3,280: 3^i at the rates 1e-3 · 10^(−i/7), i = 0..7", f"{sum(work.stages)}: {_stages(work)}"),
         ("batch size", "20", str(work.batch_size)),
         ("hidden units", "2 × 200, and 2 × 100 between two layers, tanh", "the same, leaky ReLU"),
-        ("training images", "not looked up", "55,000: 5,000 of the official split are for validation"),
+        (
+            "first weights",
+            "Glorot and Bengio 2010, uniform; the last bias gives the mean image",
+            "He et al. 2015, normal; all biases 0",
+        ),
+        (
+            "Adam",
+            "β₁ 0.99, ε 1e-4 beside gradients summed over a batch, second moments from 1 on",
+            "β₁ 0.9, ε 1e-8 beside their mean, second moments from 0 on",
+        ),
+        ("training images", "59,600", "55,000: 5,000 of the official split are for validation"),
         ("importance samples of the NLL", "5,000", f"{work.num_draws:,}"),
         ("test images", "10,000", f"{work.num_images:,}"),
         ("runs", "1", seeds),
