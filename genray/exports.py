@@ -55,7 +55,8 @@ def _require(suffix: str) -> None:
             importlib.import_module(package)
         except ImportError as error:
             raise UserError(
-                f"a file {suffix} needs the package {package} ({error}); pip install 'genray[export]'"
+                f"a file {suffix} needs the package {package} ({error}); pip install 'genray[export]', in a checkout "
+                "launch/setup export"
             ) from None
 
 

@@ -28,7 +28,9 @@ SweepOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: run
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="A name from `genray studies`.")]
 StudyOut = Annotated[Path | None, typer.Option(metavar="DIR", help="Default: runs/NAME.")]
 Minutes = Annotated[float | None, typer.Option(help="Answer after so long from what is done; --resume goes on.")]
-BudgetName = Annotated[str, typer.Option("--budget", metavar="quick|full", help="Minutes on a laptop, or more.")]
+BudgetName = Annotated[
+    str, typer.Option("--budget", metavar="quick|full", help="3 minutes to an hour of 2 cores; hours of a GPU.")
+]
 StudySet = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change what a budget pays for, in a study that can."),

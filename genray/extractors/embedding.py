@@ -96,7 +96,8 @@ class Network(ABC):
             importlib.import_module(self.module)
         except ImportError as error:
             raise UserError(
-                f"extractor {self.name} needs the package {self.package} ({error}); pip install 'genray[extractors]'"
+                f"extractor {self.name} needs the package {self.package} ({error}); pip install 'genray[extractors]', "
+                "in a checkout launch/setup extractors"
             ) from None
         state = {name: value.numpy() for name, value in self.read(self.weights.load(self.name)).items()}
         library = f"{self.package} {version(self.package)}"
