@@ -38,6 +38,7 @@ def check_sweep(sweep: Sweep, data: TrainingData) -> None:
         for objective in sweep.objective:
             if objective.metric != "train_seconds":
                 _check_objective(objective.metric, experiment, model, data)
+                _check_ranks(objective.metric, sweep, name)
 
 
 def check_experiment(experiment: Experiment, data: TrainingData) -> None:
@@ -75,6 +76,17 @@ class _AnyFeatures:
     def features(self, images: Tensor | NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSet:
         random, n = np.random.default_rng(0), len(images)
         return FeatureSet(*(random.random((n, size), dtype=np.float32) for size in (NUM_FEATURES, self._num_classes)))
+
+
+def _check_ranks(score: str, sweep: Sweep, model: str) -> None:
+    """What two rows must agree in for a score to rank them, the trials of a search must too."""
+    for key in metrics.scores()[score].agree_on:
+        searched = sweep.space(model).get(f"model.{key}")
+        if searched is not None and len(values := searched.probes()) > 1:
+            raise UserError(
+                f"objective: {score!r} ranks trials of one {key} alone, got {', '.join(map(str, values))} in the search of "
+                f"{model}; search one of them, or take another objective"
+            )
 
 
 def _check_objective(score: str, experiment: Experiment, model: GenerativeModel, data: TrainingData) -> None:
