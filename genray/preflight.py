@@ -84,8 +84,8 @@ def _check_ranks(score: str, sweep: Sweep, model: str) -> None:
         searched = sweep.space(model).get(f"model.{key}")
         if searched is not None and len(values := searched.probes()) > 1:
             raise UserError(
-                f"objective: {score!r} ranks trials of one {key} alone, got {', '.join(map(str, values))} in the search of "
-                f"{model}; search one of them, or take another objective"
+                f"objective: {score!r} ranks trials of one {key} alone, got {', '.join(map(str, values))} in the "
+                f"search of {model}; search one, or take another objective"
             )
 
 

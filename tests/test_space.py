@@ -123,7 +123,7 @@ def test_what_is_wrong_is_refused_in_one_line(change: dict[str, Any], words: str
                 "search": {"model.likelihood": {"choice": ["bernoulli", "gaussian"]}},
                 "objective": {"metric": "elbo", "mode": "max"},
             },
-            "'elbo' ranks trials of one likelihood alone, got bernoulli, gaussian in the search of vae; search one",
+            "'elbo' ranks trials of one likelihood alone, got bernoulli, gaussian in the search of vae; search one,",
         ),
         (with_search(optimizer__phases__elob__learning_rate={"choice": [1e-3]}), "did you mean 'elbo'"),
     ],
