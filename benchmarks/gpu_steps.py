@@ -38,11 +38,11 @@ def trainer_of(data: Dataset, model: dict[str, Any], asked: argparse.Namespace) 
 @contextlib.contextmanager
 def as_they_are() -> Iterator[None]:
     """Trainers made here capture nothing."""
-    before, steps.capture_on = steps.capture_on, lambda place: None
+    before, steps.graphs_on = steps.graphs_on, lambda place: None
     try:
         yield
     finally:
-        steps.capture_on = before
+        steps.graphs_on = before
 
 
 def losses(trainer: Trainer) -> torch.Tensor:

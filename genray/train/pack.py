@@ -24,7 +24,7 @@ from genray.train.alike import why_apart
 from genray.train.draws import Draw
 from genray.train.ema import update_all
 from genray.train.fused import Given, differentiate
-from genray.train.graphs import Replays, capture_on
+from genray.train.graphs import Replays, graphs_on
 from genray.train.member import Member, stacked
 from genray.train.numbers import Place, numbers_of, tensor_of
 from genray.train.stacking import drawn, learn, rows
@@ -53,7 +53,7 @@ class Pack:
         self._differing: list[Place] = []  # numbers of the model in which members differ
         self._source = first.batches if isinstance(first.batches, Batches) else None  # of all members
         self._whose, self._device = type(first.model).__module__, first.distributed.device
-        self._replays = Replays(capture_on(first.distributed) if self._source else None, self._whose)
+        self._replays = Replays(graphs_on(first.distributed) if self._source else None, self._whose)
         self._draws: dict[tuple[int, Hashable], list[Draw]] = {}  # of each phase in each branch
         self._names: dict[tuple[int, Hashable], list[str]] = {}  # of losses and terms, likewise
         self._index = torch.empty(0, dtype=torch.int64, device=self._device)  # (RB,) images of the members' batches

@@ -16,7 +16,7 @@ from genray.models.base import Batch, GenerativeModel
 from genray.nn.noise import Noise
 from genray.seeds import stream_seed
 from genray.train.distributed import Distributed
-from genray.train.graphs import Replays, Update, capture_on
+from genray.train.graphs import Replays, Update, graphs_on
 from genray.train.phases import PhaseRunner
 
 Key = tuple[int | str, ...]
@@ -46,12 +46,12 @@ class Steps:
         self._phases, self._model, self._batches, self._distributed = phases, model, batches, distributed
         self._experiment = experiment
         self._generators = {runner.phase.name: torch.Generator(distributed.device) for runner in phases}
-        capture = capture_on(distributed)
+        graphs = graphs_on(distributed)
         if isinstance(batches, Batches):
             self._images, self._index = batches, batches.index(0).clone()
         else:
-            capture = None
-        self._replays = Replays(capture, type(model).__module__)
+            graphs = None
+        self._replays = Replays(graphs, type(model).__module__)
 
     @property
     def num_first(self) -> int:

@@ -51,7 +51,8 @@ def train_pack(
     in which they came: one that cannot go on, as where its loss is not finite, with the error that it raises alone; the
     others go on.
 
-    `more` is asked before each step for runs that join them; those that cannot are left out, and the log says so.
+    `more` is asked before each step for runs that join them, in the places of those that have just ended; those that
+    cannot are left out, and the log says so.
     Raises UserError, before anything is trained or written, for runs that cannot be one.
     """
     trainers = [resumed(part.experiment, data, part.run, distributed) for part in parts]
@@ -64,26 +65,13 @@ def train_pack(
             return _Course(part, trainer, open_logs.enter_context(closing(_logged(part, trainer, data))))
 
         courses = [begun(part, trainer) for part, trainer in zip(parts, trainers, strict=True)]
+        steps: dict[Trainer, int] = {}  # that are to be taken next
         while True:
-            for part in more():
-                trainer = resumed(part.experiment, data, part.run, distributed)
-                try:
-                    if pack is None:
-                        pack = Pack([trainer])
-                    elif not trainer.finished:
-                        pack.take_in(trainer)
-                except UserError as error:
-                    _log.info("%s is done apart: %s", part.run.path, error)
-                else:
-                    courses.append(begun(part, trainer))
-            if len(ended) == len(courses):
-                return [ended[number] for number in range(len(courses))]
-            steps = []
             for number, (part, trainer, steps_of) in enumerate(courses):
-                if number in ended:
+                if number in ended or trainer in steps:
                     continue
                 try:
-                    steps.append(next(steps_of))
+                    steps[trainer] = next(steps_of)
                     continue
                 except StopIteration as end:
                     ended[number] = end.value
@@ -92,8 +80,24 @@ def train_pack(
                 if pack is not None and trainer in pack.trainers:
                     pack.leave(trainer)
                 part.ended(ended[number])
-            if pack is not None and steps:
-                pack.train_step(steps)
+            if joining := more():
+                for part in joining:
+                    trainer = resumed(part.experiment, data, part.run, distributed)
+                    try:
+                        if pack is None:
+                            pack = Pack([trainer])
+                        elif not trainer.finished:
+                            pack.take_in(trainer)
+                    except UserError as error:
+                        _log.info("%s is done apart: %s", part.run.path, error)
+                    else:
+                        courses.append(begun(part, trainer))
+                continue
+            if len(ended) == len(courses):
+                return [ended[number] for number in range(len(courses))]
+            if pack is not None:
+                pack.train_step([steps[trainer] for trainer in pack.trainers])
+                steps.clear()
 
 
 class _Course(NamedTuple):

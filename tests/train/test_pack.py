@@ -88,7 +88,7 @@ def test_a_newcomer_begins_at_its_own_first_step_in_the_place_of_one_that_left(
 ) -> None:
     """What was captured serves it, as it lies where the other one lay."""
     recorder = Recorder()
-    monkeypatch.setattr(pack, "capture_on", lambda place: recorder.capture)
+    monkeypatch.setattr(pack, "graphs_on", lambda place: recorder)
     expected = [alone(trainer) for trainer in vaes(digits, 4)]
     *found, newcomer = vaes(digits, 4)
     packed = together(found, range(20))
@@ -122,7 +122,7 @@ def test_a_newcomer_is_captured_anew_where_it_has_numbers_of_its_own_that_a_capt
     changes: Changes, recorded: int, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder()
-    monkeypatch.setattr(pack, "capture_on", lambda place: recorder.capture)
+    monkeypatch.setattr(pack, "graphs_on", lambda place: recorder)
     expected = alone(vaes(digits, 4, **changes)[3], range(10))
     found, newcomer = vaes(digits), vaes(digits, 4, **changes)[3]
     packed = together(found, range(10))
@@ -142,7 +142,7 @@ def test_what_a_captured_step_reads_from_fixed_places_is_what_members_are_given(
     expected = members(digits, case)
     together(expected)
     recorder = Recorder()
-    monkeypatch.setattr(pack, "capture_on", lambda place: recorder.capture)
+    monkeypatch.setattr(pack, "graphs_on", lambda place: recorder)
     found = members(digits, case)
     together(found)
     assert recorder.replayed >= NUM_STEPS / 2

@@ -55,6 +55,9 @@ class Recorder:
 
         return replay
 
+    def renew(self) -> None:
+        pass
+
 
 @every_change
 def test_what_a_step_reads_from_fixed_places_is_what_it_is_given(
@@ -62,7 +65,7 @@ def test_what_a_step_reads_from_fixed_places_is_what_it_is_given(
 ) -> None:
     expected = trained(trainer_of(model, digits))
     recorder = Recorder()
-    monkeypatch.setattr(steps, "capture_on", lambda place: recorder.capture)
+    monkeypatch.setattr(steps, "graphs_on", lambda place: recorder)
     found = trained(trainer_of(model, digits))
     assert found[0] == expected[0]
     assert all(map(torch.equal, found[1], expected[1]))
@@ -74,10 +77,11 @@ def test_what_a_step_reads_from_fixed_places_is_what_it_is_given(
 def test_a_step_that_cannot_be_recorded_is_run_as_it_is(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = trained(trainer_of({"name": "vae"}, digits))
 
-    def refuse(update: graphs.Update, generators: object) -> graphs.Update:
-        raise RuntimeError("operation not permitted when stream is capturing")
+    class Refuses(Recorder):
+        def capture(self, update: graphs.Update, generators: object) -> graphs.Update:
+            raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(steps, "capture_on", lambda place: refuse)
+    monkeypatch.setattr(steps, "graphs_on", lambda place: Refuses())
     found = trained(trainer_of({"name": "vae"}, digits))
     assert found[0] == expected[0]
     assert all(map(torch.equal, found[1], expected[1]))
@@ -87,7 +91,7 @@ def test_a_model_that_does_not_say_what_it_branches_on_is_not_recorded(
     digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder()
-    monkeypatch.setattr(steps, "capture_on", lambda place: recorder.capture)
+    monkeypatch.setattr(steps, "graphs_on", lambda place: recorder)
     monkeypatch.delattr(vae.Model, "branch")
     trained(trainer_of({"name": "vae"}, digits))
     assert not recorder.recorded
@@ -106,7 +110,7 @@ def test_a_replayed_step_gives_what_the_step_gives_on_cuda(
     model: dict[str, object], digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = trained(trainer_of(model, digits, "cuda"))
-    monkeypatch.setattr(steps, "capture_on", lambda place: None)
+    monkeypatch.setattr(steps, "graphs_on", lambda place: None)
     expected = trained(trainer_of(model, digits, "cuda"))
     for a, b in zip(found[0], expected[0], strict=True):
         assert a == pytest.approx(b, rel=1e-4)

@@ -153,6 +153,62 @@ def test_runs_that_cannot_be_one_are_refused_before_anything_is_written(digits: 
     assert not any(part.run.metrics_path.exists() for part in parts)
 
 
+@pytest.fixture
+def rebuilt(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many members are in the rows of new tensors, each time that a pack makes some."""
+    numbers: list[int] = []
+    arrange = pack.Pack._arrange
+
+    def counted(self: pack.Pack, members: list[pack.Member]) -> None:
+        numbers.append(len(members))
+        arrange(self, members)
+
+    monkeypatch.setattr(pack.Pack, "_arrange", counted)
+    return numbers
+
+
+def with_newcomer(parts: Parts, newcomer: Part, data: Dataset) -> list[Ended]:
+    """The newcomer comes where the first of them ends."""
+    coming: Parts = []
+    first = replace(parts[0], ended=lambda how: coming.append(newcomer))
+    return train_pack(
+        [first, *parts[1:]], data.training_data, distributed=HERE, more=lambda: [coming.pop()] if coming else []
+    )
+
+
+def test_one_that_comes_where_another_ends_takes_its_place(digits: Dataset, tmp_path: Path, rebuilt: list[int]) -> None:
+    """The first place: members' order is not that in which they came. It goes on from a step of its own."""
+    folders = [seeds(tmp_path / name, **{"model.kl_weight": 1.0}) for name in ("alone", "packed")]
+    halted = [[replace(newcomer, report=lambda row: row["epoch"] < 2)] for _, _, newcomer in folders]
+    each_alone(halted[0], digits)
+    each_alone(halted[1], digits)
+    expected, found = [[replace(first, report=until_2), *others] for first, *others in folders]
+    ended = with_newcomer(found[:2], found[2], digits), each_alone(expected, digits)
+    assert [outcome.stopped for outcome in ended[0]] == [outcome.stopped for outcome in ended[1]]
+    for part, other in zip(found, expected, strict=True):
+        assert_same(part.run, other.run)
+    assert rebuilt == [2]
+
+
+def test_one_that_comes_is_asked_whether_its_turns_are_those_of_the_next_step(
+    digits: Dataset, tmp_path: Path, rebuilt: list[int]
+) -> None:
+    """Of a GAN whose generator moves every third step, after 36 of them."""
+    changes = {"model": {"name": "gan", "hidden": 16, "latent": 4, "critic_steps": 3}, "optimizer.learning_rate": 1e-4}
+    asked = [experiment(seed=seed, **changes) for seed in range(3)]
+
+    def parts(folder: str) -> Parts:
+        runs = [create_run(tmp_path / folder / str(e.seed), e, resume=True) for e in asked]
+        return [Part(e, run, None, go_on if e.seed else until_2) for e, run in zip(asked, runs, strict=True)]
+
+    found, expected = parts("packed"), parts("alone")
+    with_newcomer(found[:2], found[2], digits)
+    each_alone(expected, digits)
+    for part, other in zip(found, expected, strict=True):
+        assert_same(part.run, other.run)
+    assert rebuilt == [2, 1]  # the newcomer is the last one that is left
+
+
 def test_seconds_of_training_are_shared_among_members(
     digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
