@@ -62,6 +62,18 @@ def test_folders_and_files_import_each_other_in_one_direction() -> None:
     TopologicalSorter(imports).prepare()  # raises CycleError
 
 
+def test_what_may_lie_on_a_gpu_is_made_double_on_the_cpu() -> None:
+    """Apple's MPS has no float64; `genray.dtypes.widest` says what a device has."""
+    folders = [f"genray/{folder}" for folder in ("evaluation", "metrics", "models", "nn", "pictures", "train")]
+    there = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sources(*folders)
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if re.search(r"(?<!\.cpu\(\))\.double\(\)", line)
+    ]
+    assert there == []
+
+
 def test_hooks_of_pre_commit_are_what_the_tests_run_first() -> None:
     """ruff, its format and mypy, of the environment whose versions are pinned."""
     [repo] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]

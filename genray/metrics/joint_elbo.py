@@ -54,5 +54,5 @@ def compute(context: Context) -> dict[str, float]:
 
 def _means(parts: list[Tensor]) -> list[float]:
     """Of each row of (rows, B), over all parts."""
-    means: list[float] = torch.cat(parts, dim=1).double().mean(1).tolist()
+    means: list[float] = torch.cat(parts, dim=1).cpu().double().mean(1).tolist()
     return means

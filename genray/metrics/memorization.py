@@ -68,7 +68,7 @@ def compute(context: Context) -> dict[str, float]:
     between, _ = nearest(train_MD[place], train_MD, skip=1)
     unseen = unseen_to_train(context.real, context.train, context.device)
     return {
-        "authenticity": float((to_train > between).double().mean()),
+        "authenticity": float((to_train > between).cpu().double().mean()),
         "copying": share_below(to_train, unseen),
         "nearer_to_training": share_below_in_pairs(to_train, to_real),
     }
@@ -90,7 +90,7 @@ def share_below(x: Tensor, y: Tensor) -> float:
 
 def share_below_in_pairs(x: Tensor, y: Tensor) -> float:
     """Share of places where x (N,) is below y (N,); equal ones count half."""
-    return float(((x < y).double() + (x == y).double() / 2).mean())
+    return float(((x < y).cpu().double() + (x == y).cpu().double() / 2).mean())
 
 
 def _some(x_ND: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ def scores(model: Model, work: Work, device: torch.device) -> Outcome:
         label_given = model.conditional_elbo_nats(batch, noise, IMAGE)
         told = model.cross(image, noise, given=IMAGE).argmax(1) == label.argmax(1)
         found.append(torch.stack([joint, alone, image_given, label_given, told.to(joint)]))
-    every = torch.cat(found, dim=1).double()
+    every = torch.cat(found, dim=1).cpu().double()
     error = float(every[1].std()) / every.shape[1] ** 0.5
     return dict(zip(KEYS, every.mean(1).tolist(), strict=True)) | {"image_error_nats": error}
 

@@ -44,14 +44,14 @@ def step_all(
     clip: bool,
 ) -> None:
     """One step of every replica, in place, along gradients (R, n) of the networks that a phase moves, all of which have
-    taken as many steps. `rates` (R,), `constants` (R, 5). Without `clip` no gradient's norm is looked at.
+    taken as many steps. `rates` (R,), `constants` (R, 5), in whose precision the sizes of steps are computed. Without
+    `clip` no gradient's norm is looked at.
 
     As torch.optim.AdamW after torch.nn.utils.clip_grad_norm_ over a replica's networks. Its fused kernel gives two
     blocks of threads to a vector of 100,000 numbers; here those of all replicas are one tensor.
     """
-    rate = rates.double()[:, None]
-    beta1, beta2, weight_decay, eps, clip_norm = constants.T[:, :, None]  # each (R, 1), as all that follows
-    t = 1.0 + moments[0].step.double()[:, None]
+    rate, t = (number.to(constants.dtype).unsqueeze(1) for number in (rates, 1.0 + moments[0].step))
+    beta1, beta2, weight_decay, eps, clip_norm = constants.T.unsqueeze(2)  # each (R, 1), as all that follows
     size, correction = rate / (1.0 - beta1**t), (1.0 - beta2**t).rsqrt()
     exact = torch.stack((1.0 - rate * weight_decay, 1.0 - beta1, 1.0 - beta2, eps, correction, size))
     kept, new, new_sq, eps, correction, size = exact.to(vectors[0].dtype)

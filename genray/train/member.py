@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from genray.data.batches import Batches
+from genray.dtypes import widest
 from genray.models.base import Batch
 from genray.seeds import stream_seed
 from genray.train.adamw import Moments
@@ -59,7 +60,7 @@ class Member:
         """`numbers` (K,) are those of the model in which members differ."""
         self.trainer, self.numbers = trainer, numbers
         device = trainer.distributed.device
-        self.constants = [torch.tensor(p.constants(), dtype=torch.float64, device=device) for p in trainer.phases]
+        self.constants = [torch.tensor(p.constants(), dtype=widest(device), device=device) for p in trainer.phases]
         self.batch: Batch = {}  # of the next step, and where it is taken of a split by
         self.index = torch.empty(0, dtype=torch.int64)  # (B,)
 

@@ -30,14 +30,17 @@ class PhaseRunner:
         self._parameters = [p for network in self.moved for p in network.parameters]
         vectors = [network.vector for network in self.moved]
         device = vectors[0].device
-        on_cuda = device.type == "cuda"  # where a step is replayed: its rate and count of steps lie on the device
+        # torch's fused kernel takes a rate that lies on a GPU as float32
+        rate = torch.tensor(
+            config.learning_rate, dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device
+        )
         self.optimizer = torch.optim.AdamW(
             vectors,
-            torch.tensor(config.learning_rate, dtype=torch.float32 if on_cuda else torch.float64, device=device),
+            rate,
             config.betas,
             weight_decay=config.weight_decay,
             fused=True,
-            capturable=on_cuda,
+            capturable=device.type == "cuda",  # where a step is replayed
         )
         for vector in vectors:
             self.optimizer.state[vector] = no_moments(vector)
@@ -85,8 +88,12 @@ class PhaseRunner:
             for moment in moments.values():
                 moment.zero_()
 
+    def state(self) -> dict[str, Any]:
+        """The moments. What the experiment says is not among them: a rate of float64 would not be loaded on MPS."""
+        return {"state": self.optimizer.state_dict()["state"]}
+
     def restore(self, state: dict[str, Any]) -> None:
-        """Moments as the optimizer's `state_dict` gave them, on this device or another."""
+        """Moments as `state` gave them, on this device or another."""
         mine = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict(state | {"param_groups": mine})
 

@@ -154,7 +154,7 @@ class Trainer:
             "logged": self.logged,
             "model": self.model.state_dict(),
             "ema": self.ema.evaluated().state_dict(),
-            "optimizers": {runner.phase.name: runner.optimizer.state_dict() for runner in self.phases},
+            "optimizers": {runner.phase.name: runner.state() for runner in self.phases},
         }
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from genray import checkpoint
 from genray.config import Experiment
@@ -51,6 +52,14 @@ def test_a_resumed_run_is_bitwise_the_undisturbed_one(digits: Dataset, tmp_path:
     assert losses(resumed) == losses(whole)
     for a, b in zip(weights(resumed), weights(whole), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_checkpoint_is_loaded_where_there_is_no_float64(digits: Dataset, tmp_path: Path) -> None:
+    """As on Apple's MPS, where a run that was trained elsewhere may be sampled, scored and gone on with."""
+    run, _ = run_to_end(experiment(), digits, tmp_path / "run")
+    state, _ = checkpoint.read(run.checkpoint_path)
+    tensors = [value for value in tree_leaves(state) if isinstance(value, torch.Tensor)]
+    assert {value.dtype for value in tensors} == {torch.float32}
 
 
 def test_rows_after_the_checkpoint_are_trained_again_not_doubled(digits: Dataset, tmp_path: Path) -> None:
