@@ -141,11 +141,11 @@ def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
 
 def show_study(study: Mapping[str, Any], folder: Path) -> None:
     """What was found, which claims hold, the tables, and where the page lies."""
-    from genray.report.study import VERDICTS, not_reached
+    from genray.report.study import not_reached
 
     print("\n".join(sentence for sentence in [not_reached(study), *study["summary"]] if sentence))
     for check in study["checks"]:
-        print(f"\n{VERDICTS[check['holds']]}: {check['claim']}\n  {check['found']}")
+        print(f"\n{check['verdict']}: {check['claim']}\n  {check['found']}")
     for shown in study["tables"]:
         print(f"\n{shown['title']}\n{table([shown['columns'], *shown['rows']])}")
         if shown["note"]:

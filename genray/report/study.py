@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genray import files
 from genray.report import words
+from genray.report.answer import tally
 from genray.report.pictures import data_uri
 from genray.report.tables import markdown_line, plain
 from genray.report.templates import environment, inline
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 160  # sharp on a screen of two pixels a point
 PICTURE_BYTES = 1_000_000  # of one figure in the page; the PNGs in figures/ are as they were drawn
 NOT_BEGUN = "not begun"
-VERDICTS = {True: "holds", False: "does not hold"}
 
 
 class Cost(NamedTuple):
@@ -96,7 +96,7 @@ def _page(result: Mapping[str, Any], out: Path) -> str:
         heading=heading(result["study"]),
         not_reached=not_reached(result),
         pictures={figure["name"]: data_uri(out / figure["file"], PICTURE_BYTES) for figure in result["figures"]},
-        verdicts=VERDICTS,
+        tally=tally([check["verdict"] for check in result["checks"]]),
         time=words.duration(result["cost"]["seconds"]),
         counted=words.counted,
         command=f"{_command(result)} --out {shlex.quote(str(out))}",
@@ -157,7 +157,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     if result["checks"]:
         lines += ["", markdown_line(["claim", "found", "verdict"]), markdown_line(["---"] * 3)]
         for check in result["checks"]:
-            lines.append(markdown_line([plain(check["claim"]), plain(check["found"]), VERDICTS[check["holds"]]]))
+            lines.append(markdown_line([plain(check["claim"]), plain(check["found"]), check["verdict"]]))
     for table in result["tables"]:
         lines += ["", f"## {plain(table['title'])}", "", *_table(table["columns"], table["rows"])]
         lines += ["", plain(table["note"])] if table["note"] else []

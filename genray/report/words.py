@@ -35,6 +35,7 @@ SPELLING = {
 }
 ARROWS = {"lower": "↓", "higher": "↑"}
 DIRECTIONS = {"lower": "lower is better", "higher": "higher is better"}
+MOST_DIGITS = 12  # of a mean: beyond, an interval is rounding
 
 
 def title(metric: str) -> str:
@@ -76,14 +77,16 @@ def number(value: float | None, *, digits: int = 3) -> str:
 
 
 def estimate(mean: float, ci95: float | None) -> str:
-    """`6.18 ± 0.24`: as many decimals as make two digits of the interval; `6.184 ± n/a` where there is none."""
+    """`6.18 ± 0.24`: as many decimals as make two digits of the interval, which has an exponent where they are more
+    than six: `-1.0656420 ± 5.8e-06`; `6.184 ± n/a` where there is none."""
     if ci95 is None:
         return f"{number(mean, digits=4)} ± n/a"
     if ci95 == 0:
         return f"{number(mean, digits=4)} ± 0"
     decimals = max(0, 1 - math.floor(math.log10(ci95)))
     if decimals > 6:
-        return f"{mean:.3e} ± {ci95:.1e}"
+        digits = decimals + 1 + math.floor(math.log10(abs(mean) or 1))
+        return f"{number(mean, digits=min(max(digits, 1), MOST_DIGITS))} ± {ci95:.1e}"
     return f"{mean:,.{decimals}f} ± {ci95:,.{decimals}f}"
 
 

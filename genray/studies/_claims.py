@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from genray.report.answer import Check
+from genray.report.answer import Check, Verdict
 from genray.report.words import counted, number
 from genray.studies._paired import LEVEL, holm, two_sided_p
 
@@ -25,9 +25,15 @@ def checked(claims: Sequence[Claim]) -> list[Check]:
     checks = []
     for claim, found, gains in known:
         p = holm_p[claim]
-        shown = "not decided" if p >= LEVEL else "shown" if fmean(gains) > 0 else "the contrary is shown"
-        checks.append(Check(claim, f"{found}; Holm's p {number(p, digits=2)}, {shown}", shown == "shown"))
+        shown, verdict = _judged(p, gains)
+        checks.append(Check(claim, f"{found}; Holm's p {number(p, digits=2)}, {shown}", verdict))
     return checks
+
+
+def _judged(p: float, gains: Sequence[float]) -> tuple[str, Verdict]:
+    if p >= LEVEL:
+        return "not decided", "not decided"
+    return ("shown", "holds") if fmean(gains) > 0 else ("the contrary is shown", "does not hold")
 
 
 def rule(checks: Sequence[Check]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,13 +149,13 @@ def of_samples(modes: Modes, titles: Mapping[str, str]) -> Figure:
     return Figure(
         "samples",
         "Samples beside the modes",
-        "Of each GAN the seed in the middle by modes found. Circles: modes (σ is far smaller than their size). "
+        "Of each the seed in the middle by modes found. Circles: modes (σ is far smaller than their size). "
         "Dots: 500 samples.",
         figure,
     )
 
 
-def of_modes(modes: Modes, titles: Mapping[str, str]) -> Figure:
+def of_modes(modes: Modes, noise: Mapping[str, Sequence[Outcome]], titles: Mapping[str, str]) -> Figure:
     looks = drawing.looks(list(titles))
     figure, axes = drawing.panels(len(modes), 2, size=(4.8, 2.6))
     for row, (target, variants) in enumerate(modes.items()):
@@ -165,6 +166,8 @@ def of_modes(modes: Modes, titles: Mapping[str, str]) -> Figure:
                 steps, values = history[0, :, 0], history[:, :, 1 + column]
                 ax.plot(steps, values.mean(0), **looks[variant], label=titles[variant])
                 ax.fill_between(steps, values.min(0), values.max(0), color=looks[variant]["color"], alpha=0.12, lw=0)
+            level = fmean(run[("modes", "high_quality")[column]] for run in noise[target])
+            ax.axhline(level, color=GREY, ls=":", label=titles["noise"])
             ax.set_title(what)
             ax.set_ylim(bottom=0)
             ax.set_xlabel("step")
@@ -173,7 +176,8 @@ def of_modes(modes: Modes, titles: Mapping[str, str]) -> Figure:
         "modes",
         "Modes found as training goes on",
         "Line: mean over seeds. Band: from the lowest seed to the highest. A mode is found with one sample of 2,500 "
-        "within 3σ of it, so a cloud over all of the plane finds many: look at both columns.",
+        "within 3σ of it, so a cloud over all of the plane finds many, as uniform noise (dotted) does: look at both "
+        "columns.",
         figure,
     )
 

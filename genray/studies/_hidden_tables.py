@@ -92,7 +92,7 @@ def answers(tests: Sequence[PairedTest]) -> Table:
             NONE if test.margins is None else estimate(*_interval(test.margins)),
             number(test.p),
             number(test.holm_p),
-            number(test.flip_p, digits=2),
+            number(test.flip_p),
             VERDICTS.get(test.verdict, f"{test.verdict}"),
         ]
         for test in tests

@@ -51,8 +51,18 @@ def search_for_modes(target: str, model: Mapping[str, Any], *, seed: int, steps:
         samples = draw_samples(trainer.ema.evaluated(), NUM_SAMPLES, seed)
         history.append([trainer.step, *count_modes(samples, mixture)])
     _, modes, high_quality = history[-1]
-    shown = samples[:NUM_SHOWN].round(3).tolist()
-    return {"modes": modes, "high_quality": high_quality, "history": history, "samples": shown}
+    return {"modes": modes, "high_quality": high_quality, "history": history, "samples": _shown(samples)}
+
+
+def modes_of_noise(target: str, seed: int) -> Outcome:
+    """What draws from all of [-1, 1]² find, which know nothing of the target."""
+    samples_ND = 2 * Noise(seed, "uniform noise").uniform(NUM_SAMPLES, 2).double().numpy() - 1
+    return {**count_modes(samples_ND, TARGETS[target])._asdict(), "samples": _shown(samples_ND)}
+
+
+def _shown(samples_ND: FloatArray) -> list[list[float]]:
+    shown: list[list[float]] = samples_ND[:NUM_SHOWN].round(3).tolist()
+    return shown
 
 
 @torch.no_grad()

@@ -31,11 +31,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "GAN, minibatch discrimination": {"minibatch_discrimination": 16},
     "GAN, hinge, spectral norm": {"loss": "hinge", "spectral_norm": True},
 }
-PAPER = {PLAIN: "99 / 3.40", PACKED: "1000 / 0.06", CRITIC: "959 / 0.73"}
-ELSEWHERE = {  # modes and KL [nats] of models that are not trained here
+PAPER = {PLAIN: "99 / 3.40", PACKED: "1000 / 0.06"}
+ELSEWHERE = {  # modes and KL [nats] of models that are not trained here, or not by the protocol of PacGAN's paper
     "ALI": "16 / 5.40",
     "Unrolled GAN": "48.7 / 4.32",
     "VEEGAN": "150 / 2.95",
+    "WGAN-GP of Kumar et al. 2019 (arXiv:1901.08508), as recalled": "959 / 0.73",
     "StyleGAN2": "940 / 0.42",
     "R3GAN": "1000 / 0.029",
 }

@@ -236,7 +236,10 @@ def test_densities_and_probabilities_are_not_ranked(tmp_path: Path) -> None:
         (-31.01, 0.49, "-31.01 ± 0.49"),
         (3.14159, None, "3.142 ± n/a"),
         (2.0, 0.0, "2.000 ± 0"),
-        (1e-9, 1e-10, "1.000e-09 ± 1.0e-10"),
+        (1e-9, 1e-10, "1.00e-09 ± 1.0e-10"),
+        (-1.0656421, 5.8e-6, "-1.0656421 ± 5.8e-06"),
+        (0.0, 5.8e-6, "0 ± 5.8e-06"),
+        (-1.125, 2e-17, "-1.12500000000 ± 2.0e-17"),
     ],
 )
 def test_estimate(mean: float, ci95: float | None, text: str) -> None:

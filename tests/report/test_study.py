@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from PIL import Image
 from genray import console
 from genray.overrides import parse_overrides
 from genray.report import drawing, study
+from genray.report.answer import tally
 from tests.report.test_browser import browser, contrast, luminance, show  # noqa: F401  browser is a fixture
 from tests.studies.fakes import Squares
 
@@ -32,7 +34,7 @@ ON_CPU = "3 parts on 4 cores, x &lt; y, at commit bbbbbbb-dirty, with python 3.1
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study with a claim that holds, one that does not, a table and a figure."""
+    """A study with a claim that holds, one that does not, one that is not decided, a table and a figure."""
     out = tmp_path_factory.mktemp("study")
     squares = Squares()
     answer = squares.answer({f"of-{n}": {"square": n * n} for n in range(12)}, "quick")
@@ -59,6 +61,7 @@ def test_markdown_has_every_claim_row_and_figure(out: Path, result: dict[str, An
     assert "Do squares grow &lt;faster> than their roots?" in lines
     assert "| 4 is above 2 | 4.0 ± 0.1 | holds |" in lines
     assert "| a \\| b &lt; c | 1 at 0.5 | does not hold |" in lines
+    assert "| 2 is a root of 5 | 2.1 ± 0.4 | not decided |" in lines
     rows = [line for line in lines if line.startswith("| of-")]
     assert rows == [f"| {name} | {square} |" for name, square in result["tables"][0]["rows"]]
     assert "![Squares by root](figures/squares.png)" in lines
@@ -78,6 +81,19 @@ def test_the_page_says_where_parts_were_made(out: Path) -> None:
     assert f"<dd>{ON_CPU}</dd>" in page
 
 
+def test_the_page_counts_what_holds_and_what_is_not_decided(out: Path) -> None:
+    page = (out / "index.html").read_text()
+    assert "<li>1 of 3 claims hold, 1 not decided</li>" in page
+    shown = re.findall(r'<li class="(.+?)"><span class="verdict">(.+?)</span><span>(.+?)<br>', page)
+    assert shown == [
+        ("holds", "holds", "4 is above 2"),
+        ("does-not-hold", "does not hold", "a | b &lt; c"),
+        ("not-decided", "not decided", "2 is a root of 5"),
+    ]
+    assert tally(["not decided"] * 8) == "0 of 8 claims hold, 8 not decided"
+    assert tally(["holds"]) == "1 of 1 claim holds"
+
+
 def test_terminal_shows_what_does_not_hold(
     out: Path, result: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +101,7 @@ def test_terminal_shows_what_does_not_hold(
     said = capsys.readouterr().out
     assert said.startswith("They do, from 2 on.\n")
     assert "does not hold: a | b < c\n  1 at 0.5\n" in said
+    assert "not decided: 2 is a root of 5\n" in said
     assert "of-11  121\n" in said
     assert said.endswith(f"page  {out / 'index.html'}\n")
 
@@ -122,7 +139,7 @@ def test_page_shows_it_all_and_fetches_nothing(out: Path, result: dict[str, Any]
     assert {url for url in urls if not url.startswith("data:")} == {(out / "index.html").as_uri()}
     text = browser.find_element("tag name", "body").text
     assert result["question"] in text
-    assert "1 of 2 claims hold" in text
+    assert "1 of 3 claims hold, 1 not decided" in text
     cells = "return [...document.querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.innerText))"
     assert browser.execute_script(cells) == result["tables"][0]["rows"]
     sizes = "const i = document.querySelector('.drawing img'); return [i.naturalWidth, i.width]"
@@ -138,9 +155,11 @@ def test_page_fits_and_is_readable(out: Path, browser: Chrome, width: int, dark:
     show(browser, out, width=width, dark=dark)
     widths = browser.execute_script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
     assert widths[0] == widths[1]
-    verdicts = """return [...document.querySelectorAll('.verdict')].map(
-        v => [getComputedStyle(v).backgroundColor, getComputedStyle(v).color])"""
-    for back, front in browser.execute_script(verdicts):
+    verdicts = """return [...document.querySelectorAll('.verdict')].map(v => [getComputedStyle(v).backgroundColor,
+        getComputedStyle(v).color, getComputedStyle(v, '::before').content])"""
+    found = browser.execute_script(verdicts)
+    assert [len(set(looks)) for looks in zip(*found, strict=True)] == [3, 3, 3]  # by colour and by mark
+    for back, front, _ in found:
         assert contrast(back, front) > 4.5
     back = browser.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
     assert (luminance(back) < 0.1) is dark

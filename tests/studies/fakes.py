@@ -87,8 +87,9 @@ class Squares:
         return Answer(
             summary=["They do, from 2 on.", "Below 1 they do not."],
             checks=[
-                Check("4 is above 2", "4.0 ± 0.1", holds=True),
-                Check("a | b < c", "1 at 0.5", holds=False),
+                Check("4 is above 2", "4.0 ± 0.1", "holds"),
+                Check("a | b < c", "1 at 0.5", "does not hold"),
+                Check("2 is a root of 5", "2.1 ± 0.4", "not decided"),
             ],
             tables=[Table("All squares", ["root", "square"], [[n, f"{s:g}"] for n, s in squares.items()], "No note.")],
             figures=[Figure("squares", "Squares by root", "Look at the bend.", figure)],

@@ -79,8 +79,8 @@ def test_claims_are_what_alpha_weighs() -> None:
         "α = 1": [run("α = 1", 0, -90.0, -110.0), run("α = 1", 1, -91.1, -125.0)],
     }
     costs, brings = jmvae._checks(found)
-    assert costs.holds
+    assert costs.verdict == "holds"
     assert costs.found == (
         "ln p(image, label) with α = 0.1 less that with α = 1: 2.05 ± 0.64 nats, paired by seed; Holm's p 0.031, shown"
     )
-    assert not brings.holds
+    assert brings.verdict == "not decided"

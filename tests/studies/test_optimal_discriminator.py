@@ -15,7 +15,7 @@ from genray.studies import _discriminator as discriminators
 from genray.studies import optimal_discriminator as study
 from genray.studies._densities import Draws, Mixture, even, grid, line, ring, scaled, square
 from genray.studies._kernel_density import KernelDensity
-from genray.studies._modes import TARGETS, count_modes
+from genray.studies._modes import TARGETS, count_modes, modes_of_noise
 from genray.studies._monotone import MonotoneGenerator, Noised
 from genray.studies._pairs import PAIRS
 
@@ -190,16 +190,40 @@ def test_mass_beyond_the_grid_does_not_lift_a_value_above_its_maximum() -> None:
     assert other.bound - other.value == pytest.approx(float(((p + q) * coins).sum() * at.cell))
 
 
-def test_a_value_above_its_maximum_is_called_so_and_judged_by_its_standard_error() -> None:
+def test_a_value_at_the_optimum_is_judged_by_its_standard_error() -> None:
     run = {"error": 0.01, "bound": -1.3, "value": -1.3018, "value_at_optimum": -1.3009, "standard_error": 0.0004}
     _, below = study._checks("Here", [run], 1)
-    assert not below.holds  # 2.25 of its standard errors, where one comparison is allowed 1.96
+    assert below.verdict == "does not hold"  # 2.25 of its standard errors, where one comparison is allowed 1.96
     assert below.found.endswith("the trained D stays 0.0018 below it at most")
     assert "at most 0.0009 nats and 2.2 standard errors from quadrature, where 2.0 are allowed" in below.found
-    assert study._checks("Here", [run], 17)[1].holds  # stats.norm.isf(0.025 / 17) = 2.97
-    _, above = study._checks("Here", [run | {"value": -1.2982}], 17)
-    assert not above.holds
-    assert above.found.endswith("; the trained D lies 0.0018 above it at most, which no D can")
+    assert study._checks("Here", [run], 17)[1].verdict == "holds"  # stats.norm.isf(0.025 / 17) = 2.97
+    _, far = study._checks("Here", [run | {"value": -1.33}], 17)
+    assert far.verdict == "does not hold"
+
+
+def test_noise_finds_the_modes_that_hit_or_miss_says() -> None:
+    """Of 2,500 draws from the square of area 4, each falls within 3σ of a mode with probability π (3σ)² / 4; a mode is
+    found where one does. 4 standard errors are allowed."""
+    for target, mixture in TARGETS.items():
+        chance = math.pi * (3 * mixture.sigmas[0]) ** 2 / 4
+        found = [modes_of_noise(target, seed) for seed in range(100)]
+        count, hit = len(mixture.means), 1 - (1 - chance) ** 2500
+        modes, share = (np.mean([run[key] for run in found]) for key in ("modes", "high_quality"))
+        assert modes == pytest.approx(count * hit, abs=4 * (count * hit * (1 - hit) / 100) ** 0.5)
+        assert share == pytest.approx(count * chance, rel=4 / (count * chance * 250_000) ** 0.5)
+
+
+def test_all_modes_of_the_ring_are_asked_of_pacgan_where_noise_lacks_some() -> None:
+    def runs(*modes: int) -> list[dict[str, int]]:
+        return [{"modes": count} for count in modes]
+
+    few, whole = runs(5, 6, 8, 5, 4), runs(8, 8, 8, 8, 8)
+    ring = {"pacgan": whole, "minibatch_discrimination": few, "noise": few}
+    check = study._check_of_modes(ring)
+    assert check.verdict == "holds"
+    assert check.found.endswith("PacGAN, 2 a pack in 5, minibatch discrimination in 1, uniform noise in 1")
+    assert study._check_of_modes(ring | {"noise": whole}).verdict == "does not hold"
+    assert study._check_of_modes(ring | {"pacgan": few, "minibatch_discrimination": whole}).verdict == "does not hold"
 
 
 def test_modes_are_counted_within_three_sigma() -> None:
@@ -243,6 +267,7 @@ def test_smoke_parts_and_answer() -> None:
         outcomes[name] = outcomes[part.name]
     answer = study.answer(outcomes, "quick")
     assert len(answer.checks) == 7
-    assert not answer.checks[0].holds
-    assert [len(table.rows) for table in answer.tables] == [4, 6, 8]
+    assert answer.checks[0].verdict == "does not hold"
+    assert [len(table.rows) for table in answer.tables] == [4, 6, 10]
+    assert answer.summary[1].count(" %)") == 5
     assert len(answer.figures) == 7
