@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
+import stat
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from genray.storage import Disk, Stamp, Storage, patiently, pull, push
 CONCURRENT = 8  # transfers to the driver's disk at once
 MARKS = ".owners"  # a folder beside those of the runs, which are their own
 ENOUGH_BYTES = 256 * 1024**2  # of free disk, for a run to begin there
+SCRATCH = "scratch-"  # begins the names of the folders that are made for runs, and that are cleared away
 
 
 class Workspace(NamedTuple):
@@ -180,7 +183,7 @@ def scratch() -> Iterator[Path]:
     top = _with_room()
     with files.locked(top, "run", wait=True):
         _clear(top)
-        folder = Path(tempfile.mkdtemp(dir=top))
+        folder = Path(tempfile.mkdtemp(dir=top, prefix=SCRATCH))
         held = contextlib.ExitStack()
         held.enter_context(files.locked(folder, "run"))
         held.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -194,20 +197,28 @@ def _with_room() -> Path:
     places = [Path(given)] if given else []
     places += [Path(tempfile.gettempdir()), Path("/dev/shm")]  # noqa: S108  a folder of this user's own below it
     found = {place: shutil.disk_usage(place).free for place in places if os.access(place, os.W_OK)}
-    for place, free in found.items():
-        if free >= ENOUGH_BYTES:
-            top = place / f"genray-{os.getuid()}"
-            top.mkdir(mode=0o700, exist_ok=True)
-            if top.stat().st_uid == os.getuid():  # where everybody may write, somebody else may have made it
-                return top
-    have = ", ".join(f"{free >> 20} MB in {place}" for place, free in found.items())
+    have = [f"{free >> 20} MB in {place}" for place, free in found.items()]
+    for place in (place for place, free in found.items() if free >= ENOUGH_BYTES):
+        # of this machine alone, as on a shared disk none sees the locks of the others
+        top = place / f"genray-{os.getuid()}-{socket.gethostname()}"
+        with contextlib.suppress(FileExistsError):
+            top.mkdir(mode=0o700)
+        if _is_own_folder(top):
+            return top
+        have.append(f"{top}, which is no folder of this user's own")
     raise OSError(
-        f"a run needs {ENOUGH_BYTES >> 20} MB of free disk, found {have or 'none'}; "
+        f"a run needs {ENOUGH_BYTES >> 20} MB of free disk, found {', '.join(have) or 'none'}; "
         f"free some, or name another folder in GENRAY_SCRATCH"
     )
 
 
+def _is_own_folder(path: Path) -> bool:
+    """Where everybody may write, somebody else may have made it, or a link that leads to what is not to be cleared."""
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+
+
 def _clear(top: Path) -> None:
-    for folder in top.iterdir():
-        if folder.is_dir() and not files.is_locked(folder):
+    for folder in top.glob(f"{SCRATCH}*"):
+        if not files.is_locked(folder):
             shutil.rmtree(folder, ignore_errors=True)

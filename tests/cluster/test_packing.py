@@ -213,7 +213,7 @@ def test_files_of_each_are_kept_before_its_end_is_told(
     played.do_all(played.task(1), played.task(2, optimizer={"learning_rate": 1e30}), played.task(3))
     assert kept == {"vae/1": 4, "vae/2": 1, "vae/3": 4}, "rows: of the untrained model, and three epochs"
     assert played.metrics(1) != played.metrics(3)
-    assert not list(tmp_path.glob("genray-*/tmp*")), "nothing is left on the machine's own disk"
+    assert not list(tmp_path.glob("genray-*/scratch-*")), "nothing is left on the machine's own disk"
 
 
 def test_one_that_was_given_to_another_process_ends_the_job_and_no_run(

@@ -2,6 +2,7 @@ import errno
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,11 @@ def elsewhere(kept: Path) -> Elsewhere:
     return Elsewhere(Disk(kept), "sweep")
 
 
+def top(place: Path) -> Path:
+    """Where runs work below a place for temporary files: a folder of this user on this machine."""
+    return place / f"genray-{os.getuid()}-{socket.gethostname()}"
+
+
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -47,7 +53,7 @@ def test_a_run_finds_what_was_kept_of_it(elsewhere: Elsewhere, kept: Path, own_s
     with elsewhere.open("vae/trial_0") as (other, _):
         assert other != path
         assert (other / "metrics.jsonl").read_text() == "1\n2\n"
-    assert [p.name for p in (own_scratch / f"genray-{os.getuid()}").iterdir()] == [".lock"]
+    assert [p.name for p in top(own_scratch).iterdir()] == [".lock"]
 
 
 def test_how_a_run_came_to_its_end_is_kept_and_what_a_crash_left_is_not(elsewhere: Elsewhere, kept: Path) -> None:
@@ -162,11 +168,51 @@ def test_a_folder_of_somebody_else_is_not_used(own_scratch: Path, monkeypatch: p
     """Where all may write, another user could lay a folder of the right name, and read or change what is put there."""
     if os.getuid():
         pytest.skip("needs root, to make a folder of another user")
-    theirs = own_scratch / "genray-0"
-    theirs.mkdir()
-    os.chown(theirs, 12345, 12345)
+    top(own_scratch).mkdir()
+    os.chown(top(own_scratch), 12345, 12345)
     with scratch() as folder:
         assert not folder.is_relative_to(own_scratch)
+
+
+@pytest.mark.parametrize("lies", ["a link", "a link to nothing", "a file"])
+def test_what_is_no_folder_is_not_used_and_what_a_link_leads_to_is_not_cleared(
+    lies: str, own_scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    for name in ("photos", "scratch-of-mine"):
+        write(theirs / name / "1.txt", "mine")
+    before = sorted(theirs.rglob("*"))
+    if lies == "a file":
+        write(top(own_scratch), "")
+    else:
+        top(own_scratch).symlink_to(theirs if lies == "a link" else tmp_path / "nothing")
+    with scratch() as folder:
+        assert not folder.resolve().is_relative_to(tmp_path)
+    assert sorted(theirs.rglob("*")) == before
+    monkeypatch.setattr(place.tempfile, "gettempdir", lambda: str(own_scratch))
+    full(monkeypatch, Path("/dev/shm"))
+    with pytest.raises(OSError, match="is no folder of this user's own; free some, or name another"), scratch():
+        pass
+
+
+def test_only_folders_that_were_made_for_runs_are_cleared(own_scratch: Path) -> None:
+    write(top(own_scratch) / "photos/1.txt", "mine")
+    with scratch():
+        pass
+    assert (top(own_scratch) / "photos/1.txt").read_text() == "mine"
+
+
+def test_machines_that_share_a_disk_do_not_clear_each_others_folders(
+    own_scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its locks may hold on one machine alone: here they seem to be nobody's."""
+    with scratch() as folder:
+        write(folder / "metrics.jsonl", "1\n")
+        monkeypatch.setattr(socket, "gethostname", lambda: "another")
+        monkeypatch.setattr(place.files, "is_locked", lambda folder: False)
+        with scratch() as other:
+            assert other.is_relative_to(own_scratch)
+            assert (folder / "metrics.jsonl").read_text() == "1\n"
 
 
 def test_scratch_refusal_is_one_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
