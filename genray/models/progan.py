@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
@@ -24,6 +24,7 @@ NUM_REFERENCE = 64  # codes, of which a batch normalization takes its statistics
 
 
 class ProGANConfig(ModelConfig):
+    branching: ClassVar[frozenset[str]] = frozenset({"growth_share"})
     name: Literal["progan"] = "progan"
     network: Literal["conv"] = "conv"
     hidden: Size = 24  # channels at 4 x 4, half of them at each level above, but no fewer than 8
