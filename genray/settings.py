@@ -3,7 +3,7 @@ overflow where nothing says why."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
@@ -26,6 +26,7 @@ class OptimizerConfig(Strict):
 class ModelConfig(Strict):
     """What every model has; `genray/models/<name>.py` adds its own fields and may change defaults."""
 
+    branching: ClassVar[frozenset[str]] = frozenset()  # real numbers that `branch` of the model depends on
     name: str
     network: Literal["mlp", "conv"] = "mlp"
     hidden: Size = 128  # width of an MLP's hidden layers; channels of a conv net's coarsest level

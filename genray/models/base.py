@@ -109,7 +109,8 @@ class GenerativeModel(nn.Module, ABC):
     def branch(self) -> Hashable | None:
         """What losses branch on that is no tensor, such as a level: while it stays the same, a step is the same
         operations on tensors in the same places, and may be recorded once and replayed. None: it is not known, and no
-        step is replayed. Said by a model that has a `set_progress`, where `()` means that it moves tensors alone."""
+        step is replayed. Said by a model that has a `set_progress`, where `()` means that it moves tensors alone. Real
+        numbers that it goes by are named in the configuration's `branching`."""
         return () if type(self).set_progress is GenerativeModel.set_progress else None
 
     def settle(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
@@ -24,6 +24,7 @@ NUM_REFERENCE = 64  # codes, of which a batch normalization takes its statistics
 
 
 class ProGANConfig(ModelConfig):
+    branching: ClassVar[frozenset[str]] = frozenset({"growth_share"})
     name: Literal["progan"] = "progan"
     network: Literal["conv"] = "conv"
     hidden: Size = 24  # channels at 4 x 4, half of them at each level above, but no fewer than 8
@@ -88,8 +89,9 @@ class Model(GenerativeModel):
             num_kernels=config.minibatch_discrimination,
         )
         self._loss = adversarial_loss(config.loss)
+        self._has_r1 = config.loss == "nonsaturating" and config.r1_weight > 0
         # what losses branch on, moved by `set_progress`
-        self._level, self._fading, self._is_r1_due = self.canvas.num_levels - 1, False, True
+        self._level, self._fading, self._is_r1_due = self.canvas.num_levels - 1, False, self._has_r1
         self._settled: Stage | None = None
         self.level: Tensor  # the same for who loads a checkpoint: images are drawn at the level that it was trained to
         self.alpha: Tensor
@@ -117,7 +119,7 @@ class Model(GenerativeModel):
             terms["penalty"] = gradient_penalty(lambda x: self.critic(x, stage), real, fake, noise)
             terms["drift"] = on_real.square().mean()
             total = total + self.config.penalty_weight * terms["penalty"] + self.config.drift_weight * terms["drift"]
-        elif self.config.r1_weight:
+        elif self._has_r1:
             terms["r1"] = self._lazy_r1(real, stage)
             total = total + 0.5 * self.config.r1_weight * terms["r1"]
         return Loss(total, {name: term.detach() for name, term in terms.items()})
@@ -168,7 +170,7 @@ class Model(GenerativeModel):
 
     def set_progress(self, progress: Progress) -> None:
         self._level, alpha = self._level_and_alpha(*progress.spent)
-        self._fading, self._is_r1_due = alpha < 1.0, progress.step % self.config.r1_every == 0
+        self._fading, self._is_r1_due = alpha < 1.0, self._has_r1 and progress.step % self.config.r1_every == 0
         self.level.fill_(self._level)
         self.alpha.fill_(alpha)
 

@@ -12,10 +12,13 @@ _SAME = {"dataset", "image_size", "batch_size", "precision", "epochs", "budget",
 
 def signature(experiment: Experiment) -> dict[str, object]:
     """What members of a pack have in common, by dotted key. Of the model's real numbers (loss weights, dropout) it is
-    whether they are 0, where losses leave a term out. Seeds, rates, metrics and the like are each member's own.
+    whether they are 0, where losses leave a term out; but the number itself where it says at which steps losses branch.
+    Seeds, rates, metrics and the like are each member's own.
     """
     found = flatten(experiment.model_dump(mode="json", include=_SAME))
-    return {k: v != 0 if k.startswith("model.") and isinstance(v, float) else v for k, v in found.items()}
+    own = {key for key, value in found.items() if key.startswith("model.") and isinstance(value, float)}
+    own -= {f"model.{name}" for name in experiment.model.branching}
+    return {key: value != 0 if key in own else value for key, value in found.items()}
 
 
 def alike(one: Experiment, other: Experiment) -> bool:
@@ -36,6 +39,7 @@ def why_apart(experiments: Sequence[Experiment]) -> str | None:
         for key in sorted(mine.keys() | theirs.keys(), key=lambda key: (key != "model.name", key)):
             if mine.get(key) != theirs.get(key):
                 values = [flatten(e.model_dump(mode="json")).get(key) for e in (first, other)]
-                rule = "0 in all members or in none" if all(isinstance(v, float) for v in values) else "one for all"
+                is_own = all(isinstance(v, float) for v in values) and not isinstance(mine[key], float)
+                rule = "0 in all members or in none" if is_own else "one for all"
                 return f"has {key} {rule}, got {values[0]!r} and, of member {number}, {values[1]!r}"
     return None

@@ -143,10 +143,7 @@ class Pack:
         trainer.clock_by(time.perf_counter)
 
     def take_in(self, trainer: Trainer) -> None:
-        """Into the first place that is vacant, or a new one. Raises UserError as the constructor does, and for a model
-        that grows, whose members begin together."""
-        if type(trainer.model).begins_anew is not GenerativeModel.begins_anew:
-            raise UserError(f"a pack of {self._whose}, which grows, takes in no members; train the run apart")
+        """Into the first place that is vacant, or a new one. Raises UserError as the constructor does."""
         self._seat({[*self._members, None].index(None): trainer})
 
     def _seat(self, newcomers: dict[int, Trainer]) -> None:
@@ -223,6 +220,8 @@ def _why_unlike(first: Trainer, other: Trainer) -> str | None:
             return f"has tensors of the same shapes in all members, got {name} of {mine} and {theirs}"
     if type(first.model) is not type(other.model):
         return f"has one model, got {type(first.model).__module__} and {type(other.model).__module__}"
+    if type(first.model).begins_anew is not GenerativeModel.begins_anew and first.step != other.step:
+        return f"has members that grow together, got {type(first.model).__module__} at steps {first.step}, {other.step}"
     every = [[runner.phase.every for runner in trainer.phases] for trainer in (first, other)]
     if every[0] != every[1] or any((first.step - other.step) % steps for steps in every[0]):
         turns = [f"every {steps} from step {t.step}" for steps, t in zip(every, (first, other), strict=True)]

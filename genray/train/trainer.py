@@ -18,6 +18,7 @@ from genray.train.distributed import Distributed
 from genray.train.ema import Ema
 from genray.train.flat import flatten_children
 from genray.train.meter import Meter
+from genray.train.pace import pace_on
 from genray.train.phases import PhaseRunner
 from genray.train.steps import BatchSource, Steps
 
@@ -44,6 +45,7 @@ class Trainer:
         self.best: float | None = None  # of the leading score, at the checkpoints so far
         self.logged: dict[int, int] | None = None  # checksums of rows by epoch, where the checkpoint tells them
         self.meter = Meter(experiment, batches.steps_per_epoch)
+        self._pace = None if self.meter.seconds is None else pace_on(distributed)
         self._time: Callable[[], float] = time.perf_counter
         self._started: float | None = None  # this epoch, on a clock that stands still while pictures are drawn
         self.before_anew: Callable[[], None] = lambda: None  # called where a level of a growing model ends
@@ -130,6 +132,8 @@ class Trainer:
 
     def end_step(self) -> None:
         """What comes after updates and averaged weights."""
+        if self._pace is not None:
+            self._pace.keep()
         self.meter.read(self._clock(), self.distributed)
 
     def is_best(self, row: Row) -> bool:

@@ -66,6 +66,20 @@ def test_growth_over_a_run() -> None:
     assert seen[60:] == [(3, 1.0)] * 60
 
 
+@pytest.mark.parametrize(
+    ("config", "kinds"),
+    [({}, 2), ({"r1_every": 1}, 1), ({"r1_weight": 0.0}, 1), ({"loss": "wgan_gp"}, 1)],
+    ids=str,
+)
+def test_steps_are_of_two_kinds_where_there_is_a_lazy_penalty_alone(config: dict[str, object], kinds: int) -> None:
+    """Of those with all levels there."""
+    model, found = progan(growth=False, **config), set()
+    for step in range(40):
+        model.set_progress(Progress(step, num_steps=40, steps_per_epoch=10))
+        found.add(model.branch())
+    assert len(found) == kinds
+
+
 def test_without_growth_all_levels_train_from_the_first_step() -> None:
     model = progan(MNIST, growth=False)
     for step in (0, 50, 99):

@@ -1,5 +1,11 @@
+from collections.abc import Hashable
+
 import pytest
 
+from genray import models
+from genray.config import Experiment
+from genray.data.spec import DataSpec
+from genray.models.base import Progress, build
 from genray.train.alike import signature, why_apart
 from tests.train.common import experiment
 
@@ -34,6 +40,34 @@ def test_what_is_each_members_own_is_no_part_of_the_signature() -> None:
 )
 def test_runs_of_other_operations_are_apart(changes: dict[str, object], reason: str) -> None:
     assert why_apart([experiment(), experiment(seed=1), experiment(**changes)]) == reason
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_runs_that_are_alike_branch_at_the_same_steps(name: str, tiny_spec: DataSpec) -> None:
+    """Each real number of a model's changed alone, over 50 steps."""
+
+    def branches(asked: Experiment) -> list[Hashable]:
+        model, found = build(asked.model, tiny_spec, seed=0), []
+        for step in range(50):
+            model.set_progress(Progress(step, num_steps=50, steps_per_epoch=10))
+            found.append(model.branch())
+        return found
+
+    first = experiment(model={"name": name})
+    numbers = {key: value for key, value in first.model.model_dump().items() if isinstance(value, float) and value}
+    apart = set()
+    for key, value in numbers.items():
+        other = experiment(model={"name": name, key: 0.6 * value})
+        if why_apart([first, other]) is None:
+            assert branches(first) == branches(other), key
+        else:
+            apart.add(key)
+    assert apart == ({"growth_share"} if name == "progan" else set())
+
+
+def test_runs_that_grow_at_other_steps_are_apart() -> None:
+    shares = [experiment(model={"name": "progan", "growth_share": share}) for share in (0.3, 0.5)]
+    assert why_apart(shares) == "has model.growth_share one for all, got 0.3 and, of member 1, 0.5"
 
 
 def test_a_budget_of_seconds_is_no_packs() -> None:

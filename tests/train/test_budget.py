@@ -20,6 +20,7 @@ from genray.runs import Row, Run, create_run, load
 from genray.train import trainer
 from genray.train.distributed import Distributed
 from genray.train.loop import Outcome, train
+from genray.train.pace import MOST_BEHIND, Pace, pace_on
 from genray.train.trainer import make_trainer
 from tests.train.common import experiment
 
@@ -105,6 +106,63 @@ def test_a_stopped_run_of_images_is_bitwise_the_undisturbed_one(digits: Dataset,
     states = [checkpoint.read(run.checkpoint_path)[0] for run in (whole, resumed)]
     for part in ("model", "ema"):
         assert all(torch.equal(a, b) for a, b in zip(*(s[part].values() for s in states), strict=True))
+
+
+@pytest.fixture
+def slow_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of its own: the device takes a tenth of a second for each step, and launching one takes no time."""
+    now, launched = 0, 0
+
+    class Event:
+        def record(self) -> None:
+            nonlocal launched
+            launched += 1
+            self.done = launched
+
+        def synchronize(self) -> None:
+            nonlocal now
+            now = max(now, self.done)
+
+    end_epoch = trainer.Trainer.end_epoch
+
+    def waits(self: trainer.Trainer) -> Row:
+        nonlocal now
+        now = launched
+        return end_epoch(self)
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(trainer, "pace_on", lambda place: Pace())
+    monkeypatch.setattr(trainer.Trainer, "end_epoch", waits)
+    monkeypatch.setattr(trainer.time, "perf_counter", lambda: now / 10)
+
+
+def test_seconds_are_held_where_a_device_is_slower_than_what_launches_its_steps(
+    digits: Dataset, slow_device: None
+) -> None:
+    """In the midst of an epoch of 89 steps: to the step, and the few that were launched before it was known."""
+    asked = experiment(epochs=None, budget={"seconds": 4.0}, batch_size=13)
+    one, told = make_trainer(asked, digits.training_data, Distributed.single()), list[Progress]()
+    one.model.set_progress = told.append
+    row = one.train_epoch()
+    assert one.finished
+    assert (row["step"], row["train_seconds"]) == (40 + MOST_BEHIND, 4.0 + MOST_BEHIND / 10)
+    for step, progress in enumerate(told):
+        assert progress.spent == (pytest.approx(max(0, step - MOST_BEHIND) / 10), 4.0)
+
+
+@pytest.mark.gpu
+def test_the_device_is_never_more_than_a_few_steps_behind_on_cuda() -> None:
+    """By events of the test's own, after products that take it far longer than their launch."""
+    pace, done = pace_on(Distributed.single("cuda")), list[torch.cuda.Event]()
+    assert pace is not None
+    x = torch.eye(4096, device="cuda")
+    for step in range(3 * MOST_BEHIND):
+        for _ in range(10):
+            x = x @ x
+        done.append(torch.cuda.Event())
+        done[-1].record()
+        pace.keep()
+        assert step < MOST_BEHIND or done[step - MOST_BEHIND].query()
 
 
 def test_real_seconds_leave_evaluation_out(digits: Dataset, tmp_path: Path) -> None:

@@ -202,12 +202,20 @@ def test_newcomers_are_taken_in_where_no_place_is_vacant_or_all_are(digits: Data
         assert_same(a, b)
 
 
-def test_a_pack_of_a_growing_model_takes_in_no_newcomer(digits: Dataset) -> None:
-    trainers = [member(digits, {"name": "progan", "hidden": 8}, seed=seed) for seed in range(3)]
-    packed = Pack(trainers[:2])
-    packed.leave(trainers[0])
-    with pytest.raises(UserError, match="progan, which grows, takes in no members"):
-        packed.take_in(trainers[2])
+def test_members_that_grow_are_at_one_step(digits: Dataset) -> None:
+    """Those that begin together may be fewer or more before the first step."""
+    first, second, third = (member(digits, {"name": "progan", "hidden": 8}, seed=seed) for seed in range(3))
+    packed = Pack([first, second])
+    packed.leave(first)
+    packed.take_in(third)
+    assert packed.trainers == [third, second]
+    packed.train_step([0, 0])
+    third.step = second.step = 1
+    apart = r"^a pack has members that grow together, got genray\.models\.progan at steps 1, 0$"
+    with pytest.raises(UserError, match=apart):
+        packed.take_in(first)
+    with pytest.raises(UserError, match=apart):
+        Pack([second, first])
 
 
 def test_pictures_that_are_drawn_where_a_level_ends_take_no_time_of_training(
