@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,9 @@ class Evaluator:
         data: TrainingData,
         saved: Callable[[], None] = lambda: None,
     ) -> None:
-        self._trainer, self._run, self._log, self._judge = trainer, run, log, judge
+        # weakly: the trainer holds `show_level`, and its memory is to be free as soon as its run has ended
+        self._trainer: Trainer = weakref.proxy(trainer)
+        self._run, self._log, self._judge = run, log, judge
         self._data, self._saved = data, saved
         trainer.before_anew = self.show_level
 
