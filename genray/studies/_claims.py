@@ -25,15 +25,14 @@ def checked(claims: Sequence[Claim]) -> list[Check]:
     checks = []
     for claim, found, gains in known:
         p = holm_p[claim]
-        shown, verdict = _judged(p, gains)
-        checks.append(Check(claim, f"{found}; Holm's p {number(p, digits=2)}, {shown}", verdict))
+        checks.append(Check(claim, f"{found}; Holm's p {number(p, digits=2)}", _verdict(p, gains)))
     return checks
 
 
-def _judged(p: float, gains: Sequence[float]) -> tuple[str, Verdict]:
+def _verdict(p: float, gains: Sequence[float]) -> Verdict:
     if p >= LEVEL:
-        return "not decided", "not decided"
-    return ("shown", "holds") if fmean(gains) > 0 else ("the contrary is shown", "does not hold")
+        return "not decided"
+    return "holds" if fmean(gains) > 0 else "does not hold"
 
 
 def rule(checks: Sequence[Check]) -> list[str]:
@@ -42,6 +41,6 @@ def rule(checks: Sequence[Check]) -> list[str]:
         return []
     return [
         f"Verdicts: by Student's t, paired by seed and two-sided, with Holm's correction for "
-        f"{counted(len(checks), 'claim')}, p below {LEVEL:g}. The intervals are not corrected: one that leaves out 0 "
-        f"may stand beside a claim that is not decided."
+        f"{counted(len(checks), 'claim')}, p below {LEVEL:g}; a claim does not hold where the contrary is shown. The "
+        f"intervals are not corrected: one that leaves out 0 may stand beside a claim that is not decided."
     ]

@@ -81,6 +81,6 @@ def test_claims_are_what_alpha_weighs() -> None:
     costs, brings = jmvae._checks(found)
     assert costs.verdict == "holds"
     assert costs.found == (
-        "ln p(image, label) with α = 0.1 less that with α = 1: 2.05 ± 0.64 nats, paired by seed; Holm's p 0.031, shown"
+        "ln p(image, label) with α = 0.1 less that with α = 1: 2.05 ± 0.64 nats, paired by seed; Holm's p 0.031"
     )
     assert brings.verdict == "not decided"
