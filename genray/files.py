@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ _HALF = ".half"  # ends the name of a file that is being written
 _MOST_VALUES = 100_000  # in YAML, where aliases of aliases can stand for more than any memory holds
 _DEEPEST = 100  # levels of YAML, of which each takes Python some of its stack, here and in what reads the values
 _MOST_BITS = 10_000  # of an integer, which Python would not write out beyond 4,300 digits
+# YAML 1.2's numbers with a point or an exponent; 1.1 takes 1e-4 and -.5 for texts
+_FLOAT = re.compile(r"(?=.*[.eE])[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 LOCK, OWNER = ".lock", ".owner"  # of who works in a folder; see genray/claim.py for the second
 SEAL = "sha256"  # the key under which JSON holds the checksum of all else in it
 
@@ -59,7 +62,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
+    """UTF-8. Names of files may hold bytes that are none: they are shown as `UserError` shows them."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -151,7 +155,7 @@ def is_locked(folder: Path, lock: str = LOCK) -> bool:
 
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice, of which YAML would silently keep the last, aliases that stand for
-    too much, and integers that nobody could read."""
+    too much, integers that nobody could read, and 010, which is 8 to YAML 1.1 and 10 to 1.2. 1e-4 is a number."""
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
@@ -160,9 +164,12 @@ class _StrictLoader(yaml.SafeLoader):
         return node
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        value = super().construct_yaml_int(node)
+        value, problem = super().construct_yaml_int(node), ""
         if value.bit_length() > _MOST_BITS:
             problem = f"an integer must have at most {_MOST_BITS} bits, got {value.bit_length()}"
+        elif re.match("[-+]?0[0-9_]", node.value):
+            problem = f"an integer must not begin with 0, got {node.value}"
+        if problem:
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return value
 
@@ -177,7 +184,13 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around texts that `_StrictLoader` would read as numbers."""
+
+
 _StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
+for _each in (_StrictLoader, _Dumper):
+    _each.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
 def _check_extent(root: yaml.Node) -> None:
@@ -211,6 +224,12 @@ def parse_yaml(text: str, source: str) -> Any:
         raise UserError(f"{source}: not valid YAML: {' '.join(str(error).split())}; mend that value") from None
     except RecursionError:
         raise UserError(f"{source}: not valid YAML: nested too deep; mend its brackets") from None
+
+
+def to_yaml(value: Mapping[str, Any]) -> str:
+    """Plain values → YAML that `parse_yaml` reads as they were."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False)
+    return text
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

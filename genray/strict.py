@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from genray.errors import UserError, nearest
+from genray.files import to_yaml
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -62,7 +62,7 @@ class Strict(BaseModel):
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.plain(), sort_keys=False)
+        return to_yaml(self.plain())
 
 
 def _one_line(error: ValidationError, source: str) -> str:

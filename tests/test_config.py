@@ -2,15 +2,15 @@ import pytest
 
 from genray.config import Experiment, Optimizer, PhaseOptimizer
 from genray.errors import UserError
+from genray.files import parse_yaml
 from genray.overrides import flatten, parse_overrides, with_values
 from genray.settings import OptimizerConfig
 
 
 def test_an_experiment_survives_yaml() -> None:
-    experiment = Experiment.parse({"model": {"name": "vae", "hidden": 19}, "optimizer": {"learning_rate": "1e-3"}})
-    assert Experiment.parse(experiment.plain()) == experiment
+    experiment = Experiment.parse({"model": {"name": "vae", "hidden": 19}, "optimizer": {"learning_rate": 1e-3}})
+    assert Experiment.parse(parse_yaml(experiment.to_yaml(), "a.yaml")) == experiment
     assert experiment.model.hidden == 19
-    assert experiment.optimizer.learning_rate == 1e-3  # YAML 1.1 reads 1e-3 as text
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_differences_are_named_by_their_dotted_keys() -> None:
 
 def test_overrides_reach_any_depth_and_leave_the_original_alone() -> None:
     tree = {"a": {"b": 1, "c": 2}}
-    changed = with_values(tree, parse_overrides(["a.b=3", "d.e=[1, x]", "f=null"]))
-    assert changed == {"a": {"b": 3, "c": 2}, "d": {"e": [1, "x"]}, "f": None}
+    changed = with_values(tree, parse_overrides(["a.b=3", "d.e=[1, x, 1e-4]", "f=null"]))
+    assert changed == {"a": {"b": 3, "c": 2}, "d": {"e": [1, "x", 1e-4]}, "f": None}
     assert tree == {"a": {"b": 1, "c": 2}}
-    assert flatten(changed) == {"a.b": 3, "a.c": 2, "d.e": [1, "x"], "f": None}
+    assert flatten(changed) == {"a.b": 3, "a.c": 2, "d.e": [1, "x", 1e-4], "f": None}
 
 
 @pytest.mark.parametrize("text", ["epochs", "=3", "a..b=3", ".a=1"])

@@ -244,3 +244,17 @@ def test_a_sweep_with_seconds_survives_yaml(scheduler: Any) -> None:
     sweep = Sweep.parse({"models": ["vae"], "trials": 2, "experiment": SECONDS, "scheduler": scheduler})
     assert Sweep.parse(sweep.plain()) == sweep
     assert sweep.first_experiment("vae").limit.seconds == 9
+
+
+def test_a_space_with_exponents_searches_numbers_and_survives_the_folder_of_a_sweep(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        "models: [vae]\ntrials: 2\nsearch:\n"
+        "  optimizer.learning_rate: {loguniform: [1e-4, 1e-2]}\n"
+        "  optimizer.weight_decay: {choice: [1e-4, 1e-3]}\n"
+    )
+    sweep = Sweep.load(path)
+    rate, decay = sweep.space("vae").values()
+    assert (rate.probes()[:2], decay.grid()) == ((0.0001, 0.01), (0.0001, 0.001))
+    path.write_text(sweep.to_yaml())
+    assert Sweep.load(path) == sweep

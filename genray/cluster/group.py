@@ -35,15 +35,16 @@ def train(run: Run, data: TrainingData, judge: Judge, report: Callable[[Row], bo
     from genray.cluster import resources
     from genray.cluster.carried import carry
     from genray.cluster.group_lane import GroupLane
-    from genray.cluster.place import SameFolder
+    from genray.cluster.place import is_alone, place_for
     from genray.cluster.work import Shared, Task
 
     carry(judge.extractor)
     gpu = resources.gpu_of(run.experiment.resources, run.experiment.workers)
     placed = run.experiment.resources.model_copy(update={"gpu": gpu})
     experiment = run.experiment.model_copy(update={"resources": placed})
-    storage = run.path.absolute() / ".ray"
-    shared = ray.put(Shared(SameFolder(run.path.absolute().parent), data, judge))
+    path = run.path.absolute()
+    storage = path / ".ray"
+    shared = ray.put(Shared(place_for(path.parent, None, alone=is_alone(None)), data, judge))
     lane = GroupLane(shared, None, experiment, storage)
     try:
         lane.start([Task(run.path.name, experiment, finalist=False)])

@@ -18,8 +18,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import yaml
-
 from genray import files
 from genray.errors import UserError
 from genray.studies.base import Budget, Outcome, Part, Saved
@@ -68,7 +66,7 @@ def opened(out: Path, asked: Asked) -> Iterator[Shelf]:
         with files.locked(out, "study"):
             for folder in (out, out / "parts", out / "figures"):
                 files.drop_half_written(folder)
-            files.write_text(out / "study.yaml", yaml.safe_dump(vars(asked), sort_keys=False))
+            files.write_text(out / "study.yaml", files.to_yaml(vars(asked)))
             yield Shelf(out)
     except (PermissionError, NotADirectoryError) as error:
         raise UserError(f"cannot write the study to {out}: {error.strerror}; give another folder with --out") from None

@@ -93,7 +93,8 @@ class ModelStudy:
             return None
 
     def report(self, name: str, row: Row) -> bool:
-        """A row that was evaluated. False: the trial is worse than others at that epoch, and was told as PRUNED."""
+        """A row that was evaluated. False: the trial ended, and was told as PRUNED where it is worse than others at
+        that epoch, as FAIL where it has no score by which early stopping could compare it."""
         trial, epoch = self._running[name], int(row["epoch"])
         experiment = self._experiments[name]
         if len(self._sweep.objective) == 2 or experiment.share_done(row) >= 1:
@@ -106,6 +107,9 @@ class ModelStudy:
         place = f"epoch {epoch} of {experiment.epochs}"
         if experiment.epochs is None:
             place = f"epoch {epoch}, {100 * experiment.share_done(row):.0f} % of {experiment.limit.text}"
+        if not math.isfinite(value):
+            self.fail(name, f"{objective.metric} could not be computed at {place}, where early stopping asks for it")
+            return False
         trial.set_user_attr("reason", f"stopped at {place}")
         self._tell(name, TrialState.PRUNED)
         return False

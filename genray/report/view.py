@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from genray.files import to_yaml
 from genray.intervals import bounds
 from genray.report import words
 from genray.report.comparison import better, grouped, metric_names
@@ -108,7 +107,7 @@ def runs(comparison: Mapping[str, Any], out: Path) -> list[View]:
             "num_parameters": f"{row['num_parameters']:,}",
             "seconds": words.duration(row["train_seconds"]),
             "reads": sorted({reads for reads in row["test_reads"] if reads is not None}),
-            "config": yaml.safe_dump(row["config"], sort_keys=False),
+            "config": to_yaml(row["config"]),
         }
         for row in comparison["rows"]
     ]

@@ -229,6 +229,27 @@ def test_with_seconds_for_a_budget_rungs_are_shares_of_them(tmp_path: Path) -> N
         assert f"{percent} % of 20 s of training" in trial.user_attrs["reason"]
 
 
+@pytest.mark.filterwarnings("ignore:All-NaN")  # of Optuna's pruner
+@pytest.mark.parametrize(
+    ("scheduler", "told"),
+    [
+        ({"asha": {"grace_epochs": 3, "reduction": 2}}, TrialState.FAIL),
+        ({"median": {"grace_epochs": 3, "startup_trials": 1}}, TrialState.FAIL),
+        (None, TrialState.COMPLETE),
+    ],
+)
+def test_a_trial_whose_score_is_missing_where_it_is_asked_for_has_failed(
+    tmp_path: Path, scheduler: dict[str, Any] | None, told: TrialState
+) -> None:
+    """Not stopped as worse than others, which nobody knows. Where no scheduler asks, the last epoch alone counts."""
+    sweep = Sweep.parse(TREE | {"models": ["vae"], "scheduler": scheduler})
+    play(sweep, tmp_path / "out", lambda job, e: math.nan if job.name == "trial_0002" and e <= 3 else 1 / e)
+    found = trials(tmp_path / "out")[2]
+    assert found.state == told
+    reason = "frechet could not be computed at epoch 3 of 9, where early stopping asks for it"
+    assert found.user_attrs.get("reason") == (reason if told == TrialState.FAIL else None)
+
+
 def test_a_model_whose_trials_all_fail_has_no_finalists_and_the_others_go_on(tmp_path: Path) -> None:
     order = play(
         Sweep.parse(TREE),
