@@ -6,7 +6,7 @@ Lines of ordinary scatter plots: Plotly's own `parcoords` takes three WebGL cont
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,8 +27,9 @@ def parallel_coordinates(search: Search, color: str) -> Figure | None:
     shown = [trial for trial in search.trials if trial.state is not TrialState.FAIL and last_values(trial)]
     if not shown:
         return None
+    two_lines = {"height": 34, "valign": "bottom"}
     notes = [
-        {"x": x, "y": 1.1, "text": f"<b>{axis.name}</b>", "showarrow": False, "yanchor": "bottom", "height": 20}
+        {"x": x, "y": 1.06, "text": f"<b>{axis.name}</b>", "showarrow": False, "yanchor": "bottom", **two_lines}
         for x, axis in enumerate(axes)
     ]
     notes += [
@@ -51,9 +52,18 @@ def parallel_coordinates(search: Search, color: str) -> Figure | None:
     }
 
 
-def short(parameter: str) -> str:
-    """`model.hidden` → `hidden`: the whole key stands in the table of trials."""
-    return parameter.rsplit(".", 1)[-1]
+def short_names(search: Search) -> dict[str, str]:
+    """Of each parameter the shortest end of its key that no other has: `model.hidden` → `hidden`, and
+    `generator.learning_rate` beside `discriminator.learning_rate`."""
+    ends = {key: _ends(key) for key in search.distributions}
+    counts = Counter(end for own in ends.values() for end in own)
+    return {key: next((end for end in own if counts[end] == 1), key) for key, own in ends.items()}
+
+
+def _ends(key: str) -> list[str]:
+    """`a.b.c` → `c`, `b.c`, `a.b.c`"""
+    parts = key.split(".")
+    return [".".join(parts[i:]) for i in reversed(range(len(parts)))]
 
 
 def _lines(
@@ -74,11 +84,17 @@ def _lines(
             "y": [y for trial in trials for y in (*(axis.place(trial) for axis in axes), None)],
             "line": {"color": _mix(GREY, color, shade), "width": 3.5 if best else 1.6, "dash": dash},
             "marker": {"size": 7 if best else 5},
-            "hovertext": [text for trial in trials for text in [hover(trial, search)] * (len(axes) + 1)],
+            "meta": {"texts": [hover(trial, search) for trial in trials], "points": len(axes)},
             "hoverinfo": "text",
         }
         for (best, shade, dash), trials in sorted(alike.items(), key=lambda found: found[0])
     ]
+
+
+def _in_lines(name: str) -> str:
+    """`generator.` above `learning_rate`: in one line it would run into its neighbour."""
+    first, dot, last = escaped(name).rpartition(".")
+    return f"{first}.<br>{last}" if dot else last
 
 
 class _Axis:
@@ -117,12 +133,12 @@ class _Axis:
 
 
 def _axes(search: Search) -> list[_Axis]:
-    axes = []
+    axes, names = [], short_names(search)
     for name, distribution in search.distributions.items():
         values = {t.number: t.params[name] for t in search.trials if name in t.params}
         choices = distribution.choices if isinstance(distribution, CategoricalDistribution) else None
         log = bool(getattr(distribution, "log", False))
-        axes.append(_Axis(escaped(short(name)), values, choices=choices, log=log))
+        axes.append(_Axis(_in_lines(names[name]), values, choices=choices, log=log))
     epochs = {t.number: reached for t in search.trials if (reached := epochs_of(t)) is not None}
     if len(set(epochs.values())) > 1:
         axes.append(_Axis("epochs", epochs))

@@ -59,7 +59,7 @@ def _figure(rows: Sequence[Mapping[str, Any]], metric: str, cost: str, looks: Ma
 
 
 def _front(rows: Sequence[Mapping[str, Any]], metric: str, cost: str) -> dict[str, Any]:
-    """A step: what the best of those that cost no more has."""
+    """A step: what the best of those that cost no more has. Without one of its models it would be another."""
     return {
         "type": "scatter",
         "mode": "lines",
@@ -68,6 +68,7 @@ def _front(rows: Sequence[Mapping[str, Any]], metric: str, cost: str) -> dict[st
         "line": {"color": GREY, "width": 1.5, "dash": "dot", "shape": "hv"},
         "hoverinfo": "skip",
         "name": "front",
+        "meta": {"model": sorted({row["model"] for row in rows})},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from genray.report import plots, tradeoffs, words
 from genray.report.collect import Collection
 from genray.report.comparison import expected_best
 from genray.report.link import link
-from genray.report.parallel import parallel_coordinates, short
+from genray.report.parallel import parallel_coordinates, short_names
 from genray.report.plots import Style
 from genray.report.search import FEWEST_FOR_IMPORTANCE, Search, epochs_of, last_values, reason_of
 
@@ -63,7 +64,7 @@ def _search(search: Search, folder: Path, out: Path) -> View:
     importances, num_trials, epoch = search.importances()
     best = search.best
     states = {state.name.lower(): search.count(state) for state in TrialState}
-    parameters = list(search.distributions)
+    parameters, names = list(search.distributions), short_names(search)
     return {
         "model": search.model,
         "states": {name: count for name, count in states.items() if count},
@@ -78,11 +79,11 @@ def _search(search: Search, folder: Path, out: Path) -> View:
         "repeated": _repeated(search),
         "failure": search.failure,
         "reasons": _reasons(search),
-        "importances": [(short(name), name, round(100 * float(share), 1)) for name, share in importances.items()],
+        "importances": [(names[name], name, round(100 * float(share), 1)) for name, share in importances.items()],
         "importance_trials": num_trials,
         "importance_epoch": epoch,
         "fewest": FEWEST_FOR_IMPORTANCE,
-        "parameters": [(name, short(name)) for name in parameters],
+        "parameters": list(names.items()),
         "trials": [_trial(trial, search, parameters, folder, out) for trial in search.trials],
         "width": 110 * (len(parameters) + len(search.objectives) + 1),
     }
@@ -118,9 +119,9 @@ def _trial(trial: FrozenTrial, search: Search, parameters: Sequence[str], folder
         "number": trial.number,
         "state": trial.state.name.lower(),
         "best": search.best is not None and trial.number == search.best.number,
-        "values": [(value, words.number(value) if value is not None else "–") for value in ends],
-        "epochs": "–" if (epochs := epochs_of(trial)) is None else epochs,
-        "seconds": (seconds, words.duration(seconds) if trial.duration else "–"),
+        "values": [_cell(value) for value in ends],
+        "epochs": _cell(epochs_of(trial)),
+        "seconds": (seconds, words.duration(seconds) if seconds is not None else "–"),
         "parameters": [_cell(trial.params.get(name)) for name in parameters],
         "reason": reason_of(trial),
         "link": link(run, out) if run is not None and run.is_dir() else None,
@@ -128,8 +129,10 @@ def _trial(trial: FrozenTrial, search: Search, parameters: Sequence[str], folder
 
 
 def _cell(value: Any) -> tuple[Any, str]:
-    """What a column is sorted by, and what is shown."""
-    return value, "–" if value is None else _value(value)
+    """What a column is sorted by, None for what stays last, and what is shown."""
+    if value is None:
+        return None, "–"
+    return None if isinstance(value, float) and not math.isfinite(value) else value, _value(value)
 
 
 def _value(value: Any) -> str:

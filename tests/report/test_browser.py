@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from genray import metrics
 from genray.report import compare, comparison, words
 from tests.report import pdf
-from tests.report.fabricate import CONTROLS, write_controls, write_run
+from tests.report.fabricate import CONTROLS, SPACE, write_controls, write_run, write_sweep
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -128,6 +132,27 @@ def test_figures_have_a_line_for_each_model_and_trial(page: Path, browser: Chrom
     assert browser.execute_script(lines, "parallel-0-vae") == 7  # of 8 trials, one failed without a score
 
 
+def test_every_point_of_a_trial_has_its_text(page: Path, browser: Chrome) -> None:
+    """By what is written beside the axes: the text of a point holds the value that stands there."""
+    show(browser, page, width=1400)
+    draw(browser, "[data-figure='parallel-0-vae']")
+    traces, axes = browser.execute_script(
+        """const place = document.querySelector("[data-figure='parallel-0-vae']");
+           return [place.data.map(({x, y, hovertext}) => ({x, y, hovertext})), place.layout.annotations]"""
+    )
+    ticks = {note["text"]: note["y"] for note in axes if note["x"] == 0 and "<b>" not in note["text"]}
+    assert set(ticks) == {"19", "64", "128"}
+    seen = set()
+    for trace in traces:
+        assert len(trace["hovertext"]) == len(trace["x"])
+        for x, y, text in zip(trace["x"], trace["y"], trace["hovertext"], strict=True):
+            seen.add(text.partition(":")[0])
+            if x == 0:
+                [hidden] = re.findall(r"model\.hidden = (\d+)", text)
+                assert ticks[hidden] == y
+    assert seen == {f"trial {number}" for number in range(8) if number != 5}
+
+
 def test_links_lead_to_run_folders(page: Path, browser: Chrome, sweep: Path) -> None:
     hrefs = browser.execute_script("return [...document.querySelectorAll('a.run')].map(a => a.href)")
     paths = [Path(unquote(urlparse(href).path)) for href in hrefs]
@@ -177,6 +202,24 @@ def test_a_heading_sorts_by_its_better_end_then_by_the_other(page: Path, browser
         assert labels(browser)[0] == "vae"
 
 
+def test_a_trial_without_a_finite_score_stays_last(browser: Chrome, tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", models=("vae",), seeds=2)
+    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+    study = optuna.load_study(study_name="vae", storage=storage)
+    trial = study.ask(SPACE)
+    trial.report(float("nan"), 5)
+    study.tell(trial, state=TrialState.PRUNED)
+    compare([folder], tmp_path / "out")
+    show(browser, tmp_path / "out", width=1400)
+    column = "return [...document.querySelectorAll('.trials tbody tr')].map(row => row.cells[2].textContent)"
+    heading = browser.find_element("css selector", ".trials thead th:nth-child(3) button")
+    for sign in (1, -1):
+        browser.execute_script("arguments[0].click()", heading)
+        *scores, failed, last = browser.execute_script(column)
+        assert {failed, last} == {"–", "n/a"}  # the trial that failed has no score either
+        assert [float(score) for score in scores] == sorted(map(float, scores), key=lambda score: sign * score)
+
+
 def press(browser: Chrome, heading: str, key: str | None = None) -> None:
     button = browser.find_element("xpath", f"//table[contains(@class, 'scores')]//button[starts-with(., '{heading}')]")
     if key is None:
@@ -210,11 +253,15 @@ def test_a_filter_hides_a_model_everywhere(page: Path, browser: Chrome) -> None:
     assert browser.execute_script(visible, "[data-model=vae_gan]") > 5
     count = "return document.querySelectorAll(`[data-figure='${arguments[0]}'] .scatterlayer .trace`).length"
     assert browser.execute_script(count, "curve-frechet") == 2 * 3
-    assert browser.execute_script(count, "train_seconds-frechet") == 1 + 3  # the front and three rows
+    assert browser.execute_script(count, "train_seconds-frechet") == 3  # rows; the front went through the hidden one
+    assert browser.execute_script(count, "num_parameters-frechet") == 3
     assert browser.execute_script(count, "luck-0") == 3
     box.click()
     assert labels(browser) == before
     assert browser.execute_script(count, "curve-frechet") == 2 * 4
+    assert browser.execute_script(count, "train_seconds-frechet") == 1 + 4
+    browser.find_element("css selector", "[data-filter=model] input[value=vae_gan]").click()
+    assert browser.execute_script(count, "train_seconds-frechet") == 1 + 3  # worse and dearer than gan: on no front
 
 
 def test_tables_that_do_not_compare_stand_apart_and_can_be_hidden(browser: Chrome, tmp_path: Path) -> None:
@@ -318,6 +365,35 @@ def test_paper_is_light_and_nothing_is_cut(page: Path, browser: Chrome) -> None:
     assert all(svg <= place for svg, place in browser.execute_script(sizes)), browser.execute_script(sizes)
     browser.execute_script("dispatchEvent(new Event('afterprint'))")
     assert browser.execute_script(sizes) == before
+
+
+@pytest.mark.parametrize("meanwhile", ["print", "resize"])
+def test_what_was_hidden_while_the_page_changed_is_drawn_in_its_own_size(
+    page: Path, browser: Chrome, meanwhile: str
+) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    width = 1400 if meanwhile == "print" else 900
+    show(browser, page, width=width)
+    draw(browser)
+    sizes = """return [...document.querySelectorAll('[data-figure^=parallel]')].map(plot => [
+        plot.querySelector('svg')?.getBoundingClientRect().width, plot.getBoundingClientRect().width])"""
+    expected = browser.execute_script(sizes)
+    assert all(svg == place > 0 for svg, place in expected)
+    show(browser, page, width=1400)
+    draw(browser)
+    box = browser.find_element("css selector", "[data-filter=model] input[value=vae]")
+    box.click()
+    if meanwhile == "print":
+        browser.execute_script("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
+    else:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")  # it saw that
+    box.click()
+    draw(browser, "[data-figure^=parallel]")
+    WebDriverWait(browser, WAIT_S).until(lambda _: browser.execute_script(sizes) == expected)
+    assert browser.get_log("browser") == []
 
 
 def test_a_table_of_many_scores_fits_on_paper(browser: Chrome, tmp_path: Path) -> None:

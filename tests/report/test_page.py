@@ -230,6 +230,30 @@ def test_one_model_one_seed_no_sweep_no_pictures_no_history(tmp_path: Path) -> N
     assert not re.search(r"\b(nan|None|undefined)\b", " ".join(page.text), re.IGNORECASE)
 
 
+def test_without_scripts_the_reader_is_told_once(whole: tuple[str, Page], tmp_path: Path) -> None:
+    """Also where there are no learning curves, but other figures."""
+    told = "The figures need JavaScript"
+    assert whole[0].count(told) == 1
+    runs = [write_run(tmp_path / f"{model}-{seed}", model, seed=seed) for model in ("vae", "gan") for seed in (1, 2)]
+    for run in runs:
+        (run / "metrics.jsonl").unlink()
+    text, _ = page_of(*runs, out=tmp_path / "out")
+    assert 'id="curves"' not in text
+    assert 'id="cost"' in text
+    assert text.count(told) == 1
+
+
+def test_other_numbers_of_trials_are_each_named(tmp_path: Path) -> None:
+    first = write_sweep(tmp_path / "first", models=("vae",), seeds=2)
+    second = write_sweep(tmp_path / "second", models=("gan",), seeds=3, trials=16)
+    settings = (second / "sweep.yaml").read_text()
+    (second / "sweep.yaml").write_text(settings.replace("\ntrials: 8", "\ntrials: 16"))
+    _, page = page_of(first, second, out=tmp_path / "out")
+    text = " ".join(" ".join(page.text).split())
+    assert re.search(r"(16 or 8|8 or 16) trials each", text)
+    assert re.search(r"(2 or 3|3 or 2) seeds each", text)
+
+
 def test_failed_model_and_running_trials(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "sweep", models=("vae", "gan"), seeds=1)
     (folder / "gan" / "finalist_0" / "result.json").unlink()

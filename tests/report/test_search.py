@@ -14,7 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
-from genray.report.parallel import parallel_coordinates
+from genray.report.parallel import parallel_coordinates, short_names
 from genray.report.search import Objective, Search, read_searches
 from genray.report.tradeoffs import pareto
 
@@ -117,6 +117,23 @@ def test_a_trial_that_chose_nothing_has_a_place_among_the_choices(tmp_path: Path
     assert sorted(drawn) == sorted(float(choice == 50) for choice in chosen)
 
 
+def test_no_two_parameters_share_a_name(tmp_path: Path) -> None:
+    names = {
+        "model.hidden": "hidden",
+        "optimizer.phases.generator.learning_rate": "generator.learning_rate",
+        "optimizer.phases.discriminator.learning_rate": "discriminator.learning_rate",
+        "model.size": "model.size",
+        "size": "size",
+    }
+    space = {key: FloatDistribution(0, 1) for key in names}
+    made = search(tmp_path, lambda s, t: s.tell(t, t.params["size"]), trials=8, space=space)
+    assert short_names(made) == names
+    figure = parallel_coordinates(made, "#0072b2")
+    assert figure is not None
+    heads = [note["text"].replace("<br>", "") for note in figure["layout"]["annotations"]][: len(names)]
+    assert heads == [f"<b>{name}</b>" for name in names.values()]
+
+
 def test_two_objectives_have_a_front(tmp_path: Path) -> None:
     objectives = [{"metric": "frechet", "mode": "min"}, {"metric": "train_seconds", "mode": "min"}]
     pairs = [(1.0, 9.0), (2.0, 5.0), (3.0, 6.0), (4.0, 1.0), (5.0, 2.0)]
@@ -154,8 +171,8 @@ def test_500_trials_are_few_traces_with_every_trial_in_one(tmp_path: Path) -> No
     drawn = [y for trace in figure["data"] for x, y in zip(trace["x"], trace["y"], strict=True) if x == 0]
     span = (values - values.min()) / np.ptp(values)
     np.testing.assert_allclose(sorted(drawn), sorted(span), atol=1e-4)
-    for trace in figure["data"]:
-        assert len(trace["hovertext"]) == len(trace["x"])
+    texts = [text for trace in figure["data"] for text in trace["meta"]["texts"]]  # once a trial
+    assert sorted(text.partition(":")[0] for text in texts) == sorted(f"trial {number}" for number in range(500))
 
 
 def test_nothing_to_draw_where_every_trial_failed(tmp_path: Path) -> None:

@@ -42,5 +42,7 @@ def test_figures_have_a_point_a_row_and_the_front_by_the_better_end(
         beaten = {(x, y) for x, y in places for u, v in places if (u, v) != (x, y) and u <= x and sign * (v - y) <= 0}
         assert set(zip(line["x"], line["y"], strict=True)) == places - beaten
         assert line["x"] == sorted(line["x"])
+        models = {(row[cost], row["metrics"][metric]["mean"]): row["model"] for row in result["rows"]}
+        assert set(line["meta"]["model"]) == {models[place] for place in places - beaten}
         intervals = {row["label"]: row["metrics"][metric]["ci95"] for row in result["rows"]}
         assert [point["error_y"]["array"][0] for point in points] == list(intervals.values())

@@ -1,4 +1,5 @@
 // Draws a figure when it comes near the window, in the colours of the page, without what the filter hides.
+// A trace's meta says of which models it is, and of lines through many trials, each with `points` and a gap, their texts.
 const figures = JSON.parse(document.getElementById("figures").textContent);
 const places = document.querySelectorAll("[data-figure]");
 const drawn = new Set();
@@ -34,12 +35,23 @@ function themed(layout) {
 function shown(data) {
   const boxes = document.querySelectorAll("[data-filter=model] input:not(:checked)");
   const hidden = new Set([...boxes].map((box) => box.value));
-  return data.filter((trace) => !hidden.has(trace.meta?.model));
+  return data.filter(({ meta }) => ![meta?.model].flat().some((model) => hidden.has(model)));
+}
+
+function withTexts(trace) { // at each point, as Plotly wants them
+  const { texts, points } = trace.meta ?? {};
+  return texts ? { ...trace, hovertext: texts.flatMap((text) => Array(points + 1).fill(text)) } : trace;
+}
+
+function putOff(place) { // until it is shown again: what is hidden has no size to draw in
+  if (drawn.delete(place)) plotly().purge(place);
+  near.observe(place);
 }
 
 function draw(place) {
+  if (!place.checkVisibility()) return putOff(place);
   const { data, layout } = figures[place.dataset.figure];
-  plotly().react(place, shown(data), themed(layout), { displayModeBar: false, responsive: true });
+  plotly().react(place, shown(data).map(withTexts), themed(layout), { displayModeBar: false, responsive: true });
   drawn.add(place);
 }
 
