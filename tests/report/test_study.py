@@ -159,8 +159,9 @@ def test_page_fits_and_is_readable(out: Path, browser: Chrome, width: int, dark:
         getComputedStyle(v).color, getComputedStyle(v, '::before').content])"""
     found = browser.execute_script(verdicts)
     assert [len(set(looks)) for looks in zip(*found, strict=True)] == [3, 3, 3]  # by colour and by mark
-    for back, front, _ in found:
+    for back, front, mark in found:
         assert contrast(back, front) > 4.5
+        assert mark != "none"
     back = browser.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
     assert (luminance(back) < 0.1) is dark
 

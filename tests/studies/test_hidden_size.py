@@ -98,6 +98,10 @@ def test_what_the_notes_say_is_said_where_it_is_so() -> None:
         "little in 2 of 2 comparisons",
         "better in 3 of 3 comparisons",
     ]
+    table = answer.tables[1]
+    flips = [row[table.columns.index("p (sign flip)")] for row in table.rows]
+    assert set(flips) == {"0.0625"}  # of 5 pairs that all agree: 2 of 2⁵
+    assert "for 5 pairs never below 0.0625" in table.note
 
 
 def test_the_contrary_is_said_where_that_is_so() -> None:
