@@ -36,7 +36,7 @@ ELSEWHERE = {  # modes and KL [nats] of models that are not trained here, or not
     "ALI": "16 / 5.40",
     "Unrolled GAN": "48.7 / 4.32",
     "VEEGAN": "150 / 2.95",
-    "WGAN-GP of Kumar et al. 2019 (arXiv:1901.08508), as recalled": "959 / 0.73",
+    "WGAN-GP (its source was not looked up)": "959 / 0.73",
     "StyleGAN2": "940 / 0.42",
     "R3GAN": "1000 / 0.029",
 }
