@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import pickle
+import shutil
 import struct
 import zipfile
 import zlib
@@ -53,13 +54,23 @@ def save(path: Path, state: dict[str, Any], spec: DataSpec, *, best: bool = Fals
     new = path.with_name("next.pt")
     write_atomically(new, lambda file: _write(file, state, spec))
     if best:
-        same = path.with_name("best.next.pt")
-        same.unlink(missing_ok=True)
-        os.link(new, same)
-        os.replace(same, path.with_name(BEST))
+        _put_also(new, path.with_name(BEST))
     if path.exists():
         os.replace(path, path.with_name(BEFORE))
     os.replace(new, path)
+
+
+def _put_also(source: Path, place: Path) -> None:
+    """The same file in another place; a copy where a file system has no links, as buckets and exFAT have none."""
+    same = place.with_suffix(".next.pt")
+    same.unlink(missing_ok=True)
+    try:
+        os.link(source, same)
+    except OSError:
+        with source.open("rb") as content:
+            write_atomically(place, lambda file: shutil.copyfileobj(content, file))
+    else:
+        os.replace(same, place)
 
 
 def latest(

@@ -92,13 +92,21 @@ def encode(model: HasEncoder, split: Split, device: torch.device | str = "cpu") 
 
 
 def fit(codes: NDArray[np.float64], *, seed: int) -> Mixture:
-    """The mixture of NUM_COMPONENTS Gaussians (fewer for fewer codes) that expectation maximization finds."""
+    """The mixture of NUM_COMPONENTS Gaussians (fewer for fewer codes) that expectation maximization finds. Raises Fault
+    where it finds none, as of codes so far apart that they lie on a plane but for rounding."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     density = GaussianMixture(min(NUM_COMPONENTS, len(codes)), covariance_type="full", random_state=seed)
     with warnings.catch_warnings():  # one that still moves after 100 steps is a density all the same
         warnings.simplefilter("ignore", ConvergenceWarning)
-        density.fit(codes)
-    parts = density.weights_, density.means_, np.linalg.cholesky(density.covariances_)
+        try:
+            factors = np.linalg.cholesky(density.fit(codes).covariances_)
+        except ValueError:  # scikit-learn's of a covariance, and NumPy's LinAlgError
+            raise Fault(
+                f"codes of training images must spread in every direction for a mixture to be fitted to them, got "
+                f"codes up to {np.abs(codes).max():.3g} that do not; lower optimizer.learning_rate, or set "
+                f"sampled_from to {PRIOR}"
+            ) from None
+    parts = density.weights_, density.means_, factors
     return Mixture(*(torch.tensor(part, dtype=torch.float32) for part in parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import resource
@@ -89,11 +90,22 @@ class Killed(BaseException):
     pass
 
 
+def no_link(*places: Path) -> None:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+@pytest.mark.parametrize("link", [os.link, no_link])
 @pytest.mark.parametrize("num_before", [0, 1, 2])
 def test_a_kill_between_any_two_writes_leaves_the_old_state_or_the_new(
-    num_before: int, tmp_path: Path, tiny_spec: DataSpec, monkeypatch: pytest.MonkeyPatch
+    num_before: int,
+    link: Callable[..., None],
+    tmp_path: Path,
+    tiny_spec: DataSpec,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each call that changes the folder is cut off once before it is made, and once after."""
+    """Each call that changes the folder is cut off once before it is made, and once after. So it is with the best one,
+    and on a file system without links."""
+    monkeypatch.setattr(os, "link", link)
     changing = ("open", "fsync", "replace", "rename", "unlink", "link", "chmod", "mkdir")
     outcomes = set()
     for cut in range(1_000):
@@ -101,7 +113,7 @@ def test_a_kill_between_any_two_writes_leaves_the_old_state_or_the_new(
         folder.mkdir()
         path = folder / "state.pt"
         for epoch in range(num_before):
-            checkpoint.save(path, state_of(epoch), tiny_spec)
+            checkpoint.save(path, state_of(epoch), tiny_spec, best=True)
         calls = iter(range(1_000_000))
 
         def cut_off(call: Callable[..., Any], calls: Any = calls, cut: int = cut) -> Callable[..., Any]:
@@ -119,19 +131,22 @@ def test_a_kill_between_any_two_writes_leaves_the_old_state_or_the_new(
             for name in changing:
                 patch.setattr(os, name, cut_off(getattr(os, name)))
             try:
-                checkpoint.save(path, state_of(9), tiny_spec)
+                checkpoint.save(path, state_of(9), tiny_spec, best=True)
             except Killed:
                 ended = False
             else:
                 ended = True
         before = num_before - 1 if num_before else None
-        assert epoch_of(path) in {before, 9}
-        outcomes.add(epoch_of(path))
+        best = path.with_name(checkpoint.BEST)
+        found = epoch_of(path), checkpoint.read(best)[0]["epoch"] if best.exists() else None
+        assert set(found) <= {before, 9}
+        outcomes.add(found)
         if ended:
-            assert epoch_of(path) == 9
+            assert found == (9, 9)
+            assert {p.name for p in folder.iterdir()} == {"state.pt", "best.pt", *["previous.pt"][:num_before]}
             assert cut > 8  # calls were cut off at all
             break
-    assert outcomes == {before, 9}
+    assert outcomes == {(before, before), (before, 9), (9, 9)}
 
 
 def test_a_file_that_cannot_grow_is_an_error_of_the_disk_and_the_one_before_stands(

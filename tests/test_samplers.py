@@ -74,6 +74,14 @@ def test_codes_that_are_not_finite_are_a_fault(digits: Dataset) -> None:
         encode(model, Split(digits.train.images[:20]))
 
 
+def test_huge_codes_on_a_plane_are_a_fault() -> None:
+    """Rounding of 1e5² in float64 is more than what scikit-learn adds to variances."""
+    plane = np.random.default_rng(0).normal(size=(500, 2)) @ np.random.default_rng(1).normal(size=(2, 8))
+    assert fit(plane, seed=0).means.isfinite().all()
+    with pytest.raises(Fault, match=r"must spread in every direction .*, got codes up to \d\S* .*; lower optimizer"):
+        fit(1e5 * plane, seed=0)
+
+
 def test_a_mixture_over_pixels_beats_a_prior_of_nothing(extractor: Classifier, digits: Dataset) -> None:
     """The sampler that is scored is the one that was asked for: `Identity` draws black, its codes hold digits."""
     judge, model = make_judge(extractor, digits.validation, ("frechet", "prdc")), Identity(digits.spec)

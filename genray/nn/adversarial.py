@@ -64,7 +64,7 @@ def r1_penalty(discriminate: Callable[[Tensor], Tensor], images: Tensor) -> Tens
 
 def gradient_penalty(discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, noise: Noise) -> Tensor:
     """E(‖∇D(x̂)‖ − 1)², x̂ between a real and a generated image (B, C, H, W). Gulrajani et al. 2017, eq. 3."""
-    between = torch.lerp(fake, real, noise.uniform(len(real), 1, 1, 1))
+    between = torch.lerp(fake.to(real.dtype), real, noise.uniform(len(real), 1, 1, 1))
     norms: Tensor = torch.linalg.vector_norm(_slopes(discriminate, between), dim=1)
     return (norms - 1.0).square().mean()
 

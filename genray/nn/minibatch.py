@@ -27,7 +27,9 @@ class MinibatchDiscrimination(nn.Module):
         self.tensor = nn.Parameter(torch.randn(size, num_kernels, kernel_size) / math.sqrt(size))  # T (D, K, P)
 
     def forward(self, features: Tensor) -> Tensor:
-        matrices = torch.tensordot(features, self.tensor, dims=1).transpose(0, 1)  # (K, B, P)
+        # differences of what bfloat16 has rounded are mostly rounding
+        with torch.autocast(features.device.type, enabled=False):
+            matrices = torch.tensordot(features.to(self.tensor.dtype), self.tensor, dims=1).transpose(0, 1)  # (K, B, P)
         # not torch.cdist, whose gradient is not differentiable in every version: penalties on gradients need it
         distances = (matrices[:, :, None] - matrices[:, None]).abs().sum(3)  # (K, B, B)
         closeness = (-distances).exp().mean(2)  # (K, B)

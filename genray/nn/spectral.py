@@ -25,7 +25,9 @@ class SpectralNorm(nn.Module):
 
     def sigma(self) -> Tensor:
         """uᵀWv, the largest singular value but for what the power iteration has still to find."""
-        return torch.dot(self.u, self.layer.weight.flatten(1) @ self.v)
+        # a product in bfloat16 beside a vector in float32 is none
+        with torch.autocast(self.u.device.type, enabled=False):
+            return torch.dot(self.u, self.layer.weight.flatten(1) @ self.v)
 
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.layer(x / self.sigma())  # (W/σ)x = W(x/σ)
