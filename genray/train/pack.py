@@ -157,8 +157,10 @@ class Pack:
             if self._numbers.get(key) != value
         }
         differing = sorted(other.union(self._differing))
-        phases, steps = range(len(trainers[0].phases)), [trainer.step for trainer in trainers]
-        self._draws = self._learn(trainers, steps, phases, differing)
+        phases = range(len(trainers[0].phases))
+        known = self.trainers[:1] if differing == self._differing else self.trainers  # with it the others were compared
+        compared = [*known, *newcomers.values()]
+        self._draws = self._learn(compared, [trainer.step for trainer in compared], phases, differing)
         fits = bool(self._here) and differing == self._differing and max(newcomers) < len(self._members)
         self._differing = differing
         new = {p: Member(t, tensor_of(numbers_of(t.model), differing, self._device)) for p, t in newcomers.items()}

@@ -1,6 +1,7 @@
 """What cannot be packed is refused, with the reason."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,11 @@ from genray.errors import UserError
 from genray.models import vae
 from genray.models.base import Batch, GenerativeModel, Loss
 from genray.nn.noise import Noise
+from genray.train import pack, stacking
+from genray.train.draws import Draw
 from genray.train.pack import Pack
-from tests.train.packs import Changes, member, vaes, weights
+from genray.train.trainer import Trainer
+from tests.train.packs import Changes, member, together, vaes, weights
 
 LOSS = vae.Model.loss
 
@@ -85,6 +89,48 @@ def test_a_loss_that_cannot_be_stacked_is_refused_with_the_reason(
         Pack(trainers)
     assert reason in str(e.value)
     assert all(map(torch.equal, [w for trainer in trainers for w in weights(trainer)], before))
+
+
+def test_a_newcomer_is_compared_with_one_of_those_that_were_compared_before(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all of them where it has a number of its own that they had in common."""
+    compared: list[int] = []
+    learn = stacking.learn
+
+    def counted(trainers: list[Trainer], *given: Any) -> list[Draw]:
+        compared.append(len(trainers))
+        return learn(trainers, *given)
+
+    monkeypatch.setattr(pack, "learn", counted)
+    first, second, third, fourth, fifth = vaes(digits, 5)
+    packed = Pack([first, second, third])
+    packed.take_in(fourth)
+    other = member(digits, {"name": "vae", "dropout": 0.3}, seed=5)
+    packed.take_in(other)
+    packed.leave(first)
+    packed.take_in(fifth)
+    assert compared == [3, 2, 5, 2]
+
+
+def test_a_newcomer_that_gives_another_loss_is_refused_and_the_others_go_on(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vae.Model, "loss", _hides)
+    expected, (first, second, third) = vaes(digits, 2), vaes(digits, 3)
+    for trainer, hidden in zip([*expected, first, second, third], [1.0, 1.0, 1.0, 1.0, 1.1], strict=True):
+        trainer.model.hidden_from_sight = (hidden, 1)
+    packed = together([first, second], range(5))
+    first.step = second.step = 5
+    before = [w.clone() for w in weights(third)]
+    with pytest.raises(UserError, match="what member 1 gives there is another than what it gives alone"):
+        packed.take_in(third)
+    assert all(map(torch.equal, weights(third), before))
+    for step in range(5, 10):
+        packed.train_step([step, step])
+    together(expected, range(10))
+    for a, b in zip([first, second], expected, strict=True):
+        assert all(map(torch.equal, weights(a), weights(b)))
 
 
 def test_a_model_that_does_not_say_what_it_branches_on_is_refused(
