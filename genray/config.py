@@ -182,6 +182,11 @@ class Experiment(Strict):
                 f"batch_size must be a multiple of workers, got batch_size={self.batch_size}, workers={self.workers}; "
                 f"set batch_size to {math.ceil(self.batch_size / self.workers) * self.workers}"
             )
+        if self.batch_size < (fewest := self.model.fewest_images * self.workers):
+            raise ValueError(
+                f"batch_size must be >= {self.model.fewest_images} images a worker, as losses of {self.model.name} "
+                f"compare them, got batch_size={self.batch_size}, workers={self.workers}; set batch_size to {fewest}"
+            )
         return self
 
     @field_serializer("sampled_from")

@@ -32,3 +32,8 @@ class ModelConfig(Strict):
     hidden: Size = 128  # width of an MLP's hidden layers; channels of a conv net's coarsest level
     latent: Size = 20
     dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def fewest_images(self) -> int:
+        """Of a batch, or a worker's part of it, that the losses need: 2 where they compare images with each other."""
+        return 1

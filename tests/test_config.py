@@ -23,6 +23,11 @@ def test_an_experiment_survives_yaml() -> None:
         ({"model.name": "vea"}, "'vea' is not a model", "did you mean 'vae'?"),
         ({"metrics": ["frechett"]}, "'frechett' is not a metric", "did you mean 'frechet'?"),
         ({"batch_size": 33, "workers": 2}, "multiple of workers", "batch_size=33, workers=2"),
+        (
+            {"batch_size": 4, "workers": 4, "model": {"name": "progan", "repelling_weight": 0.1}},
+            "batch_size must be >= 2 images a worker",
+            "batch_size=4, workers=4; set batch_size to 8",
+        ),
         ({"optimizer.learning_rate": float("inf")}, "finite", "inf"),
         ({"budget": {"epochs": 2, "seconds": 3}}, "one of epochs, seconds and images", "epochs=2, seconds=3"),
         ({"budget": {}}, "one of epochs, seconds and images", "got none"),

@@ -59,6 +59,10 @@ class ProGANConfig(ModelConfig):
             )
         return self
 
+    @property
+    def fewest_images(self) -> int:
+        return 2 if self.repelling_weight else 1
+
 
 class Model(GenerativeModel):
     Config = ProGANConfig

@@ -17,6 +17,7 @@ import genray
 from genray import models
 from genray.cli import main
 from genray.data.spec import Dataset
+from genray.errors import UserError
 from genray.images import to_float
 from genray.models.base import build
 from genray.nn.noise import Noise
@@ -91,11 +92,31 @@ def test_its_search_space_is_valid() -> None:
     assert Sweep.load(HERE / "wae.yaml").models == ("wae",)
 
 
+def model_of_the_document() -> str:
+    [found] = re.findall(r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--diff"]], ids=lambda command: command[0])
+def test_the_model_of_the_document_passes_the_checks_of_its_place(command: list[str]) -> None:
+    ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", "genray/models/gmmn.py", "-"]
+    done = subprocess.run(ruff, input=model_of_the_document(), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_model_of_the_document_refuses_a_kernel_without_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gmmn.py").write_text(model_of_the_document())
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    with pytest.raises(UserError, match=r"bandwidth: input should be greater than 0, got 0"):
+        models.load("gmmn").Config.parse({"name": "gmmn", "bandwidth": 0})
+
+
 @pytest.mark.slow
 def test_the_contract_holds_for_it_and_for_the_model_of_the_document(tmp_path: Path) -> None:
     folder = shutil.copytree(HERE / "models", tmp_path / "models")
-    [gmmn] = re.findall(r"^```python\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE)
-    (folder / "gmmn.py").write_text(gmmn)
+    (folder / "gmmn.py").write_text(model_of_the_document())
     arguments = ["-q", "-p", "no:cacheprovider", "tests/models/test_contract.py", "-k", "wae or gmmn"]
     script = f"""
 import pytest
