@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,13 +93,13 @@ def _is_loss(key: str) -> bool:
 
 def trained(run: Run) -> str:
     """Where things are, and what can be done next."""
-    genray = tool("genray")
+    genray, path = tool("genray"), shlex.quote(str(run.path))
     return table(
         [
             ("samples", str(run.picture_path("samples"))),
-            ("curves", f"{tool('tensorboard')} --logdir {run.path}"),
-            ("more samples", f"{genray} sample {run.path} --num 1000 --out samples.npz"),
-            ("score on test", f"{genray} evaluate {run.path}"),
+            ("curves", f"{tool('tensorboard')} --logdir {path}"),
+            ("more samples", f"{genray} sample {path} --num 1000 --out samples.npz"),
+            ("score on test", f"{genray} evaluate {path}"),
         ]
     )
 
@@ -133,10 +134,17 @@ def show_comparison(comparison: Mapping[str, Any], page: Path) -> None:
 
     rows = [row for part in parts_of(comparison).values() for row in part["rows"]]
     Console(soft_wrap=not sys.stdout.isatty()).print("", tables.terminal(comparison), "")
-    places = [str(page.absolute()), *(run for row in rows for run in row["runs"])]
-    logs = Path(os.path.commonpath(places))  # the folder that holds the runs and the final table
-    logs = logs.relative_to(Path.cwd()) if logs.is_relative_to(Path.cwd()) else logs
+    logs = shlex.quote(str(_logs(page, [run for row in rows for run in row["runs"]])))
     print(table([("page", str(page / "index.html")), ("curves", f"{tool('tensorboard')} --logdir {logs}")]))
+
+
+def _logs(page: Path, runs: Sequence[str]) -> Path:
+    """The folder that holds the runs, and the page's final table where that lies among them or in their sweep. Any
+    other that holds both, /home for example, holds much else that TensorBoard would read."""
+    together = Path(os.path.commonpath([os.path.realpath(run) for run in runs]))
+    both = Path(os.path.commonpath([os.path.realpath(page), together]))
+    logs = both if (both / "sweep.yaml").is_file() else together
+    return logs.relative_to(Path.cwd()) if logs.is_relative_to(Path.cwd()) else logs
 
 
 def show_study(study: Mapping[str, Any], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -64,7 +65,9 @@ class _Result(_Scores):
 def refuse_damaged(run: Run, result: Mapping[str, Any]) -> None:
     """Raises UserError for a result.json that is not as it was written, or was written for another run."""
     if why := _damage(run.experiment, result):
-        raise UserError(f"{run.result_path} is damaged: {why}; run `genray evaluate {run.path}` again")
+        raise UserError(
+            f"{run.result_path} is damaged: {why}; run `genray evaluate {shlex.quote(str(run.path))}` again"
+        )
 
 
 def _damage(experiment: Experiment, result: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,8 @@ class Run:
         try:
             return _json_object(self.result_path.read_bytes())
         except ValueError as error:
-            raise UserError(f"{self.result_path} is no result ({error}); run `genray evaluate {self.path}`") from None
+            fix = f"run `genray evaluate {shlex.quote(str(self.path))}`"
+            raise UserError(f"{self.result_path} is no result ({error}); {fix}") from None
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

@@ -27,11 +27,13 @@ FORMATS = (".png", ".npz")
 
 
 def check_file(out: Path) -> None:
-    """Refuses a name that says neither picture nor array, and a folder."""
+    """Refuses a name that says neither picture nor array, a folder, and a picture that a run keeps of itself."""
     if out.suffix not in FORMATS:
         raise UserError(f"--out must end in .png or .npz, got {str(out)!r}; for example --out samples.npz")
     if out.is_dir():
         raise UserError(f"{out} is a folder; name a file in it, for example --out {out / 'samples.npz'}")
+    if out.suffix == ".png" and out.exists() and (out.parent / "experiment.yaml").exists():
+        raise UserError(f"{out} is a picture of the run in {out.parent.absolute()}; give another file with --out")
 
 
 def draw(

@@ -34,6 +34,8 @@ def train(
     from genray.data import datasets
     from genray.evaluation.judge import make_judge, training_features
 
+    if resume and files.holds_nothing(out, "experiment.yaml"):
+        raise UserError(f"{out} holds no run to go on with; leave out --resume, or give its folder with --out")
     tell(f"reading {experiment.dataset}")
     data = datasets.load(experiment.dataset, image_size=experiment.image_size).training_data
     preflight.check_experiment(experiment, data)

@@ -214,6 +214,13 @@ def test_run_of_another_experiment(capfd: pytest.CaptureFixture[str]) -> None:
     assert "another experiment, which differs in epochs, seed" in error
 
 
+def test_run_that_is_not_there_is_not_gone_on_with(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    for folder in ("typo", "empty"):
+        error = refused(["train", "vae", "--out", folder, "--resume", "--set", "epochs=1"], capfd)
+        assert f"{folder} holds no run to go on with; leave out --resume, or give its folder with --out" in error
+
+
 def test_half_written_run(capfd: pytest.CaptureFixture[str]) -> None:
     Path("run").mkdir()
     Path("run/experiment.yaml").write_text("model: {name: vae, hid")

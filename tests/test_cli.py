@@ -1,6 +1,7 @@
 """The command line from outside: what it prints, what it leaves, how it ends."""
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import pytest
 import genray
 from genray import console, models, single
 from genray.cli import app, main
+from genray.config import Experiment
 from genray.errors import Fault
+from genray.runs import Run
 from tests.report.fabricate import write_run
 
 COMMANDS = ("models", "datasets", "train", "sweep", "watch", "estimate", "doctor", "evaluate", "compare", "sample")
@@ -110,6 +113,14 @@ def test_train_shows_progress_and_what_comes_next(
     assert "runs/gan-digits-0/samples.png" in out
     assert Path("runs/gan-digits-0/samples.png").exists()
     assert re.search(r"genray evaluate runs/gan-digits-0$", out, re.MULTILINE)
+
+
+def test_commands_to_copy_are_quoted_for_a_shell() -> None:
+    folder = Path("runs of mine/vae's")
+    shown = console.trained(Run(folder, Experiment.parse({"model": {"name": "vae"}})))
+    commands = {line.split("  ")[0]: shlex.split(line.partition("  ")[2]) for line in shown.splitlines()[1:]}
+    assert list(commands) == ["curves", "more samples", "score on test"]
+    assert all(str(folder) in command for command in commands.values())
 
 
 def test_resumed_training_is_the_same_training(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

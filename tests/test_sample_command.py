@@ -132,3 +132,18 @@ def test_equal_seeds_complete_equally() -> None:
     first, again, other = (genray.complete(run, files, 2, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_a_picture_that_a_run_keeps_of_itself_is_not_replaced(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is shown by `genray compare`. Other files may lie beside it."""
+    run = Path(write_run("run", name="vae"))
+    (run / "samples.png").write_bytes(b"its own")
+    error = refused("sample run --out run/samples.png", capfd)
+    assert f"run/samples.png is a picture of the run in {run.absolute()}; give another file" in error
+    monkeypatch.chdir(run)
+    assert "samples.png is a picture of the run" in refused("sample .", capfd)
+    assert Path("samples.png").read_bytes() == b"its own"
+    for out in ("mine.npz", "mine.npz", "../samples.png", "../samples.png"):
+        assert main(["sample", ".", "--num", "2", "--out", out]) == 0

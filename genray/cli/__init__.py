@@ -96,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries, about what a user cannot mend; `python -W` brings them back
+    if strange := [word for word in given if any("\ud800" <= c <= "\udfff" for c in word)]:  # bytes that are no text
+        return _say(f"arguments must be UTF-8 text, got {strange[0]!r}; give another name, or rename what has it", 2)
     try:
         code = app(given or ["--help"], prog_name="genray", standalone_mode=False)
     except typer.TyperException as error:  # a wrong option or argument

@@ -133,10 +133,14 @@ def compare(runs: RunFolders, out: PageOut = None, mixed: Mixed = False, control
       genray compare runs/digits runs/mnist
     """
     import genray
-    from genray import arguments, console
+    from genray import arguments, console, report
 
-    comparison = genray.compare(runs, out=out, mixed=mixed, controls=controls)
-    console.show_comparison(comparison, out or arguments.page_folder(runs))
+    folder = out or arguments.page_folder(runs)
+    before = report.runs_of(folder)
+    comparison = genray.compare(runs, out=folder, mixed=mixed, controls=controls)
+    console.show_comparison(comparison, folder)
+    if others := sorted(set(before) - set(report.runs_of(folder))):
+        typer.echo(f"it replaced the page of {', '.join(others[:3])}{' …' if len(others) > 3 else ''}")
 
 
 def study(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def comparison_of(folder: Path) -> dict[str, Any]:
         for row in comparison["rows"]:
             row["runs"] = [str(folder.absolute() / Path(*Path(run).parts[-2:])) for run in row["runs"]]
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise UserError(f"{path} is damaged; make it again with `genray compare {folder}`") from None
+        fix = f"make it again with `genray compare {shlex.quote(str(folder))}`"
+        raise UserError(f"{path} is damaged; {fix}") from None
     return comparison
 
 

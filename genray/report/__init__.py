@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def compare(
     from genray.report.controls import beside, wanted
 
     paths, out = [Path(run) for run in runs], Path(out)
+    if (out / "index.html").exists() and not (out / "comparison.json").exists():
+        raise UserError(f"{out} holds an index.html that is no comparison's; give another folder with --out")
     collections = collect_apart(paths) if mixed else collect_by_dataset(paths)
     results = {name: comparison.build(collection) for name, collection in collections.items()}
     if controls if controls is not None else wanted(collections.values()):
@@ -36,7 +39,7 @@ def compare(
     texts = {  # all that can be refused is made before anything is written
         "comparison.csv": tables.csv(result),
         "comparison.md": tables.markdown(result),
-        "index.html": html.render(results, collections, paths=paths, out=out, summary=over_all),
+        "index.html": html.render(results, collections, paths=paths, out=out, controls=controls, summary=over_all),
     }
     events = tensorboard.events(results, collections)
     try:
@@ -50,3 +53,14 @@ def compare(
             f"cannot write the comparison to {out}: {error.strerror}; give another folder with --out"
         ) from None
     return result
+
+
+def runs_of(out: Path | str) -> list[str]:
+    """The runs of the comparison that lies in a folder; none where there is none that can be read."""
+    from genray.report.comparison import parts_of
+
+    try:
+        found = json.loads((Path(out) / "comparison.json").read_text())
+        return [run for part in parts_of(found).values() for row in part["rows"] for run in row["runs"]]
+    except (OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return []

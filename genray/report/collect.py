@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,7 +108,9 @@ def _once(sources: Sequence[Source]) -> list[Entry]:
     if not entries:
         sweeps = [source.sweep for source in sources if source.sweep]
         reasons = "; ".join(f"{m}: {why}" for s in sweeps for m, why in _without_result(s, ()).items())
-        raise UserError(f"no run here was evaluated yet ({reasons}); finish the sweep with `genray sweep --resume`")
+        space, folder = (shlex.quote(str(path)) for path in (sweeps[0].path / "sweep.yaml", sweeps[0].path))
+        fix = f"finish the sweep with `genray sweep {space} --out {folder} --resume`"
+        raise UserError(f"no run here was evaluated yet ({reasons}); {fix}")
     return list(entries.values())
 
 
@@ -133,7 +136,9 @@ def _read_run(path: Path) -> list[Entry]:
     run = open_run(path)
     result = run.result
     if result is None:
-        raise UserError(f"{path} was not evaluated: it holds no result.json; run `genray evaluate {path}`")
+        raise UserError(
+            f"{path} was not evaluated: it holds no result.json; run `genray evaluate {shlex.quote(str(path))}`"
+        )
     refuse_damaged(run, result)
     return [Entry(run, result), *(Entry(run, result | other, first=False) for other in result.get("also", []))]
 

@@ -24,10 +24,12 @@ def render(
     *,
     paths: Sequence[Path],
     out: Path,
+    controls: bool | None = None,
     summary: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole page, of one comparison or of several by name. `paths` are the runs as the user named them, `out` is
-    where the page will lie, `summary` what several datasets say together."""
+    where the page will lie, `controls` whether the user asked for them, `summary` what several datasets say together.
+    """
     parts, figures = [], dict[str, plots.Figure]()
     for i, (name, comparison) in enumerate(results.items()):
         prefix = f"part{i}-" if len(results) > 1 else ""
@@ -41,7 +43,7 @@ def render(
         parts=parts,
         title=words.listed(list(dict.fromkeys(part["comparison"]["dataset"] for part in parts))),
         models=sorted(models | searched),
-        commands=_commands(list(collections.values()), paths, out),
+        commands=_commands(list(collections.values()), paths, out, controls),
         figures=figures,
         summary=summary and tables.summary_lines(summary),
         title_of=words.title,
@@ -106,12 +108,16 @@ def _budget(budget: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in entries.items() if value is not None}
 
 
-def _commands(collections: Sequence[Collection], paths: Sequence[Path], out: Path) -> list[tuple[str, str]]:
+def _commands(
+    collections: Sequence[Collection], paths: Sequence[Path], out: Path, controls: bool | None
+) -> list[tuple[str, str]]:
     """(what it does, command) to get this page, its sweeps and one of its runs again."""
     given = " ".join(shlex.quote(str(path)) for path in paths)
     datasets = {entry.run.experiment.dataset for collection in collections for entry in collection.entries}
     mixed = " --mixed" if len(collections) > len(datasets) else ""
-    commands = [("This page from the same runs", f"genray compare {given}{mixed} --out {shlex.quote(str(out))}")]
+    asked = "" if controls is None else " --controls" if controls else " --no-controls"
+    page = f"genray compare {given}{mixed}{asked} --out {shlex.quote(str(out))}"
+    commands = [("This page from the same runs", page)]
     for folder in dict.fromkeys(sweep.path for collection in collections for sweep in collection.sweeps):
         commands.append(
             ("The whole sweep again", f"genray sweep {shlex.quote(str(folder / 'sweep.yaml'))} --out FOLDER")

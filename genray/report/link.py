@@ -9,4 +9,4 @@ from urllib.parse import quote
 
 def link(path: Path, out: Path) -> str:
     """A relative address, which holds when the sweep's folder moves with its comparison inside."""
-    return quote(os.path.relpath(path, out.absolute()))
+    return quote(os.fsencode(os.path.relpath(path, out.absolute())))  # bytes, as a name need not be UTF-8

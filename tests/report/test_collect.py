@@ -207,8 +207,8 @@ def test_folder_of_runs_names_them(sweep: Path) -> None:
 
 
 def test_run_without_result_names_the_command(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", "vae", evaluated=False)
-    assert f"run `genray evaluate {run}`" in refusal(run)
+    run = write_run(tmp_path / "my run", "vae", evaluated=False)
+    assert f"run `genray evaluate '{run}'`" in refusal(run)
 
 
 @pytest.mark.parametrize("content", ["", '{"split": "te', "[]", "3"])

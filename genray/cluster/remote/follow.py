@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from genray.cluster.remote.head import Head, last_line
 from genray.cluster.remote.jobs import Job
@@ -25,9 +26,10 @@ def follow(cluster: Cluster, head: Head, token: str, job: Job, view: View | None
     try:
         last = _show(head, token, job, view)
     except KeyboardInterrupt:
+        words = f"{shlex.quote(str(cluster.path))} {job.id}"
         raise Stopped(
-            f"no longer following; {job.id} goes on: `genray cluster attach {cluster.path} {job.id}` shows it again, "
-            f"`genray cluster stop {cluster.path} {job.id}` ends it"
+            f"no longer following; {job.id} goes on: `genray cluster attach {words}` shows it again, "
+            f"`genray cluster stop {words}` ends it"
         ) from None
     finally:
         view.end()

@@ -81,9 +81,10 @@ def _check_free(cluster: Cluster, head: Head, jobs: Jobs, request: Request) -> N
     """One sweep a folder, and none that begins where another has been."""
     for job in jobs.sweeps():
         if job.folder == request.place.folder and not job.is_over:
+            words = f"{shlex.quote(str(cluster.path))} {job.id}"
             raise UserError(
-                f"{request.name} is being done by {job.id}; see it by `genray cluster attach {cluster.path} {job.id}`, "
-                f"end it by `genray cluster stop {cluster.path} {job.id}`, or give another --name"
+                f"{request.name} is being done by {job.id}; see it by `genray cluster attach {words}`, "
+                f"end it by `genray cluster stop {words}`, or give another --name"
             )
     folder = request.place.folder
     there = head.run(f"if [ -e {shell_path(folder)}/sweep.yaml ]; then echo yes; else echo no; fi").strip() == "yes"
