@@ -223,15 +223,24 @@ def _refuse_repetition(entries: Sequence[Entry]) -> None:
 def _labels(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[tuple[str, str]]:
     """`vae`; with the sampler where that differs within a model, and with the keys in which configurations differ. The
     second of each pair is the same without the sampler."""
+    flat = [flatten(config) for _, _, config in rows]
+    samplers, alike = defaultdict[str, set[str]](set), defaultdict[str, list[dict[str, Any]]](list)
+    for (model, sampler, _), own in zip(rows, flat, strict=True):
+        samplers[model].add(sampler)
+        alike[model].append(own)
+    keys = {model: _differing(configs) for model, configs in alike.items()}
     labels = []
-    for model, sampler, config in rows:
-        alike = [(other_sampler, flatten(other)) for other_model, other_sampler, other in rows if other_model == model]
-        flat = flatten(config)
-        several = any(other_sampler != sampler for other_sampler, _ in alike)
-        keys = {key for _, other in alike for key in flat.keys() | other.keys() if flat.get(key) != other.get(key)}
-        parts = [f"{key.removeprefix('model.')}={flat.get(key)}" for key in sorted(keys)]
+    for (model, sampler, _), own in zip(rows, flat, strict=True):
+        several = len(samplers[model]) > 1
+        parts = [f"{key.removeprefix('model.')}={own.get(key)}" for key in keys[model]]
         labels.append((_labelled(model, [f"from {sampler}"] * several + parts), _labelled(model, parts)))
     return labels
+
+
+def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys that are not the same in all."""
+    first = configs[0]
+    return sorted({k for other in configs for k in first.keys() | other.keys() if first.get(k) != other.get(k)})
 
 
 def _labelled(model: str, parts: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from itertools import combinations
 from typing import Any
 
 from genray.errors import UserError
@@ -24,37 +23,54 @@ COMPARABLE = {
 _NETWORKS = ("extractor", "classifier")  # of which name and hash count
 
 
-def difference(a: Entry, b: Entry) -> str | None:
-    """Why two runs may not share a table, with their values and the fix; None where they may."""
-    for key, fix in COMPARABLE.items():
-        if (one := _text(a, key)) != (other := _text(b, key)):
-            return f"{key}: {one} in {a.run.path}, {other} in {b.run.path}; {fix}"
-    for name, version in a.metric_versions.items():
-        if (other_version := b.metric_versions.get(name, version)) != version:
-            return (
-                f"the version of {name}: {version} in {a.run.path}, {other_version} in {b.run.path}; "
-                f"it was computed differently; run `genray evaluate` on each run again"
-            )
-    return None
+class Part:
+    """Runs that may share a table. A further one is held against what is known of all, not against each."""
+
+    def __init__(self, first: Entry) -> None:
+        self.entries: list[Entry] = []
+        self._texts = _texts(first)
+        self._versions: dict[str, tuple[int, Entry]] = {}  # of each metric, and the first run that has it
+        self.add(first)
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._versions = {name: (version, entry) for name, version in entry.metric_versions.items()} | self._versions
+
+    def difference(self, entry: Entry) -> str | None:
+        """Why it may not share their table, with the values of two runs and the fix; None where it may."""
+        first, texts = self.entries[0], _texts(entry)
+        for key, fix in COMPARABLE.items():
+            if (one := self._texts[key]) != (other := texts[key]):
+                return f"{key}: {one} in {first.run.path}, {other} in {entry.run.path}; {fix}"
+        for name, other_version in entry.metric_versions.items():
+            version, owner = self._versions.get(name, (other_version, entry))
+            if other_version != version:
+                return (
+                    f"the version of {name}: {version} in {owner.run.path}, {other_version} in {entry.run.path}; "
+                    f"it was computed differently; run `genray evaluate` on each run again"
+                )
+        return None
 
 
-def refuse_mixtures(entries: Iterable[Entry]) -> None:
+def refuse_mixtures(entries: Sequence[Entry]) -> None:
     """Raises UserError, naming two runs and their values, where numbers of one table would not mean the same."""
-    for a, b in combinations(entries, 2):
-        if found := difference(a, b):
+    part = Part(entries[0])
+    for entry in entries[1:]:
+        if found := part.difference(entry):
             raise UserError(f"the runs differ in {found}; or give them a table each with --mixed")
+        part.add(entry)
 
 
 def apart(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """Runs that may share a table together, by a name that says in what they differ from the others."""
-    parts: list[list[Entry]] = []
+    parts: list[Part] = []
     for entry in entries:
-        fitting = next((part for part in parts if not any(difference(other, entry) for other in part)), None)
+        fitting = next((part for part in parts if part.difference(entry) is None), None)
         if fitting is None:
-            parts.append([entry])
+            parts.append(Part(entry))
         else:
-            fitting.append(entry)
-    return dict(zip(_names([part[0] for part in parts]), parts, strict=True))
+            fitting.add(entry)
+    return dict(zip(_names([part.entries[0] for part in parts]), [part.entries for part in parts], strict=True))
 
 
 def _names(firsts: Sequence[Entry]) -> list[str]:
@@ -69,8 +85,8 @@ def _names(firsts: Sequence[Entry]) -> list[str]:
     return names
 
 
-def _text(entry: Entry, key: str) -> str:
-    return json.dumps(_value(entry, key), sort_keys=True)
+def _texts(entry: Entry) -> dict[str, str]:
+    return {key: json.dumps(_value(entry, key), sort_keys=True) for key in COMPARABLE}
 
 
 def _plain(entry: Entry, key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from genray.report.link import link
 from genray.report.pictures import data_uri
 
 # Of a page that should stay below 15 MB: base64 makes each a third larger, Plotly takes 4.8.
-PICTURE_BYTES = 2_400_000
-FRAME_BYTES = 3_000_000
+PICTURE_BYTES = 2_000_000
+FRAME_BYTES = 2_400_000
+MOST_PICTURES = 200  # of a page, so that each has 10 kB at least
 MOST_COLUMNS = 5  # of pictures side by side
 
 View = dict[str, Any]
@@ -30,13 +32,16 @@ def typical(group: Group, metric: str) -> Entry:
 
 
 def galleries(collection: Collection, comparison: Mapping[str, Any], out: Path, *, share: float = 1.0) -> View:
-    """Samples, between real images and those of controls, and each other kind of picture, of each row's typical run;
-    `share` of the bytes that a page has for pictures is this comparison's."""
+    """Samples, between real images and those of controls, and each other kind of picture, of each row's typical run, as
+    many of the best rows as have room: `share` of what a page has for pictures is this comparison's."""
     groups = {group.label: group for group in collection.groups}
     chosen = [
         (groups[row["label"]], typical(groups[row["label"]], comparison["primary"])) for row in comparison["rows"]
     ]
     found = {name: [_pictured(group, entry, name, out) for group, entry in _of_kind(name, chosen)] for name in PICTURES}
+    chosen = chosen[: _num_shown(found, int(share * MOST_PICTURES))]
+    labels = {group.label for group, _ in chosen}
+    found = {name: [view for view in views if view["row"] in labels] for name, views in found.items()}
     controls = [{**control, "path": Path(control["samples"])} for control in comparison["controls"]]
     real = next((path for e in collection.entries if (path := e.run.picture_path("real")).is_file()), None)
     shown = [*controls, *(view for views in found.values() for view in views)]
@@ -48,6 +53,7 @@ def galleries(collection: Collection, comparison: Mapping[str, Any], out: Path, 
     return {
         "real": data_uri(real, limit) if real else None,
         "controls": [control for control in controls if control["uri"]],
+        "num_rows": len(chosen),
         "columns": min(len(chosen) + 1, 3 if len(chosen) < 6 else MOST_COLUMNS),
         "epochs": _epochs(found["samples"]),
         "kinds": [
@@ -66,6 +72,15 @@ def _of_kind(name: str, chosen: Sequence[tuple[Group, Entry]]) -> list[tuple[Gro
     for group, entry in chosen:
         first.setdefault(group.label_of_runs, (group, entry))
     return list(first.values())
+
+
+def _num_shown(found: Mapping[str, Sequence[View]], room: int) -> int:
+    """Of how many rows, from the best on, all pictures are among the first `room`; of one at least."""
+    counts = {view["row"]: 0 for view in found["samples"]}
+    for views in found.values():
+        for view in views:
+            counts[view["row"]] += view["path"] is not None
+    return max(1, sum(total <= room for total in accumulate(counts.values())))
 
 
 def _pictured(group: Group, entry: Entry, name: str, out: Path) -> View:

@@ -155,7 +155,8 @@ def _from_worst_to_best(trials: Sequence[FrozenTrial], search: Search) -> list[t
     sign = 1 if search.objectives[0].mode == "min" else -1
     valued = [trial for trial in trials if last_values(trial) and math.isfinite(last_values(trial)[0])]
     ranked = sorted(valued, key=lambda trial: -sign * last_values(trial)[0])
-    unvalued = [(trial, 0.0) for trial in trials if trial not in valued]
+    numbers = {trial.number for trial in valued}
+    unvalued = [(trial, 0.0) for trial in trials if trial.number not in numbers]
     return unvalued + [(trial, (i + 1) / len(ranked)) for i, trial in enumerate(ranked)]
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from genray.errors import UserError
 
-SMALLEST_SIDE = 256  # pixels: no picture is made smaller than this
+SMALLEST_SIDE = 128  # pixels: no picture is made smaller than this
 
 
 def data_uri(path: Path, limit: int) -> str | None:

@@ -20,6 +20,7 @@ from genray.report.words import number, title, unit
 # The last two are ours, so that eight models have a colour each.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5cd6", "#8a8d1f")
 DASHES = ("solid", "dash", "dot", "dashdot")  # one more each time that the colours begin again
+MOST_LINES = len(PALETTE) * len(DASHES)  # of a figure of curves: with more, two would look alike
 GREY = "#8a8f98"  # visible on both backgrounds
 LOG_FROM = 20.0  # largest / smallest value from which an axis is logarithmic
 
@@ -38,8 +39,9 @@ def styles(labels: Sequence[str]) -> dict[str, Style]:
 
 
 def learning_curves(groups: Sequence[Group], metrics: Sequence[str], looks: Mapping[str, Style]) -> dict[str, Figure]:
-    """Validation scores against epochs: the mean over seeds, in a band from the lowest to the highest seed."""
-    figures = {}
+    """Validation scores against epochs: the mean over seeds, in a band from the lowest to the highest seed. `groups`
+    come from the best to the worst, and the best have lines."""
+    groups, figures = groups[:MOST_LINES], {}
     for metric in metrics:
         curves = {group.label: _curve(group, f"validation/{metric}") for group in groups}
         values = [value for points in curves.values() for point in points for value in point[1:]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,8 +53,8 @@ class Search:
     @property
     def failure(self) -> str | None:
         """The commonest reason that trials give for failing."""
-        reasons = [reason_of(trial) for trial in self.trials if trial.state is TrialState.FAIL]
-        return max(reasons, key=reasons.count) if reasons else None
+        reasons = Counter(reason_of(trial) for trial in self.trials if trial.state is TrialState.FAIL)
+        return max(reasons, key=lambda reason: reasons[reason], default=None)
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:

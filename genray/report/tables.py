@@ -246,17 +246,16 @@ class _Fitted:
     these in place of models."""
 
     def __init__(self, comparison: Mapping[str, Any], *, controls: bool = False) -> None:
-        self._comparison, self._controls = comparison, controls
+        self._comparison, self._controls, self._grid = comparison, controls, grid(comparison)
         self._rows = [*comparison["rows"], *comparison["controls"]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         num_models = len(self._comparison["rows"])
         rows = list(range(num_models, len(self._rows)) if self._controls else range(num_models))
         tables = [self._table(rows, stacked=False)]
-        for parts in range(1, len(rows) + 1):
+        for size in sorted({-(-len(rows) // parts) for parts in range(1, len(rows) + 1)}, reverse=True):
             if self._fit(tables, console, options):
                 break
-            size = -(-len(rows) // parts)
             tables = [self._table(rows[i : i + size], stacked=True) for i in range(0, len(rows), size)]
         yield from tables
 
@@ -266,7 +265,7 @@ class _Fitted:
 
     def _table(self, rows: Sequence[int], *, stacked: bool) -> Table:
         """Of the rows of these numbers."""
-        comparison, table = self._comparison, grid(self._comparison)
+        comparison, table = self._comparison, self._grid
         title = Text(f"{comparison['dataset']}, {comparison['split']} split{', controls' if self._controls else ''}")
         view = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         view.add_column("", no_wrap=True)

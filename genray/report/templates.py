@@ -7,6 +7,8 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from genray.report.plots import MOST_LINES
+
 
 def environment() -> Environment:
     made = Environment(
@@ -16,6 +18,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["MOST_LINES"] = MOST_LINES
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return made
 

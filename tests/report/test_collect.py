@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genray.errors import UserError
+from genray.report import collect as collecting
+from genray.report import comparable
 from genray.report.collect import collect_apart, collect_by_dataset
 from genray.report.comparison import build
 from tests.report.fabricate import COST, collect, write_run, write_search, write_sweep
@@ -139,6 +142,34 @@ def test_another_version_of_a_metric_is_refused(tmp_path: Path) -> None:
     assert "genray evaluate" in message
     other = write_run(tmp_path / "c", "gan", result={"metric_versions": {"frechet": 1, "elbo": 7}})
     assert len(collect([runs[0], other]).groups) == 2
+
+
+def test_versions_are_compared_of_whichever_runs_have_the_metric(tmp_path: Path) -> None:
+    """The first run lacks it, so that neither of the others differs from the first."""
+    results = [
+        {"metrics": {"frechet": 5.0}},
+        {"metrics": {"frechet": 5.0, "kernel": 0.1}, "metric_versions": {"kernel": 3}},
+        {"metrics": {"frechet": 5.0, "kernel": 0.1}, "metric_versions": {"kernel": 4}},
+    ]
+    runs = [write_run(tmp_path / str(i), "vae", seed=i, result=result) for i, result in enumerate(results)]
+    assert f"differ in the version of kernel: 3 in {runs[1]}, 4 in {runs[2]}" in refusal(*runs)
+    assert [[e.run.path for e in part.entries] for part in collect_apart(runs).values()] == [runs[:2], runs[2:]]
+
+
+def test_each_run_is_looked_at_once_however_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = Counter[str]()
+    for module, name in ((comparable, "_texts"), (collecting, "flatten")):
+        original = getattr(module, name)
+
+        def counted(of: Any, name: str = name, original: Any = original) -> Any:
+            looked_at[name] += 1
+            return original(of)
+
+        monkeypatch.setattr(module, name, counted)
+    sizes = [20 + i for i in range(12)]
+    runs = [write_run(tmp_path / str(size), "vae", params={"model.hidden": size}) for size in sizes]
+    assert [group.label for group in collect(runs).groups] == [f"vae (hidden={size})" for size in sizes]
+    assert looked_at == {"_texts": 12, "flatten": 12}
 
 
 def test_apart_each_run_stands_with_those_that_it_compares_with(sweep: Path, tmp_path: Path) -> None:

@@ -159,6 +159,23 @@ def test_terminal_table_has_every_row_and_the_floor(result: dict[str, Any], widt
     assert ("±0.00063 " in text) is (width == 80)
 
 
+def test_many_rows_make_several_tables_of_one_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [20 + i for i in range(12)]
+    result = comparison.build(
+        collect([write_run(tmp_path / str(size), "vae", params={"model.hidden": size}) for size in sizes])
+    )
+    made, grid = [], tables.grid
+    monkeypatch.setattr(tables, "grid", lambda of: made.append(grid(of)) or made[-1])
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(tables.terminal(result))
+    text = console.export_text()
+    assert len(made) == 1
+    assert re.findall(r"\(hidden=(\d+)\)", text.partition("test split")[2].partition(tables.LEGEND[:20])[0]) == [
+        row["label"].partition("=")[2].rstrip(")") for row in result["rows"]
+    ]
+    assert text.count("digits, test split") > 1
+
+
 @pytest.mark.parametrize("width", [45, 60, 80, 100])
 def test_no_number_is_cut_however_many_models_there_are(tmp_path: Path, width: int) -> None:
     also = [{"sampled_from": "gmm", "metrics": {"frechet": 3.25}}]

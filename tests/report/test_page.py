@@ -20,6 +20,7 @@ from plotly.offline import get_plotlyjs
 from genray.report import compare, tradeoffs
 from genray.report.gallery import typical
 from genray.report.pictures import data_uri
+from tests.report import fabricate
 from tests.report.fabricate import collect, write_controls, write_run, write_search, write_sweep
 
 VOID = {"meta", "link", "img", "br", "line", "input"}
@@ -306,6 +307,33 @@ def test_500_trials_and_pictures_that_do_not_compress_stay_below_15_mb(
     assert len(page.frames) > 4
     assert len(page.images) > 4 + len(controls)
     assert 9_000_000 < len(text.encode()) < 15_000_000
+
+
+@pytest.mark.slow
+def test_300_rows_stay_below_15_mb_with_pictures_of_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of noise: nothing compresses worse."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (338, 338), np.uint8))
+    noise.save(tmp_path / "noise.png")
+
+    def write_pictures(run: Path, _: str) -> None:
+        (run / "frames").mkdir()
+        for name in ("real.png", "samples.png", "reconstructions.png", "codes.png", "frames/00000.webp"):
+            (run / name).hardlink_to(tmp_path / "noise.png")
+
+    monkeypatch.setattr(fabricate, "write_pictures", write_pictures)
+    runs = [
+        write_run(tmp_path / str(i), ("vae", "gan", "aae")[i % 3], params={"model.hidden": 20 + i}, level=5 + i)
+        for i in range(300)
+    ]
+    text, page = page_of(*runs, out=tmp_path / "out")
+    assert 10_000_000 < len(text.encode()) < 15_000_000
+    rows = json.loads((tmp_path / "out" / "comparison.json").read_text())["rows"]
+    shown = [str(image["alt"]).removeprefix("Samples of ").partition(", seed")[0] for image in page.images]
+    best = 200 // 3  # three pictures of each, and 200 on a page
+    assert shown[: 1 + best] == ["Real images of the test split", *[row["label"] for row in rows[:best]]]
+    assert len(page.images) == 1 + 3 * best
+    assert text.count(f"Pictures are of the {best} best rows of 300.") == 3
+    assert "The 32 best rows of 300 have lines." in text
 
 
 @pytest.mark.parametrize(("metric", "seed"), [("frechet", 2), ("recall", 3)])
