@@ -374,6 +374,7 @@ def test_what_was_hidden_while_the_page_changed_is_drawn_in_its_own_size(
     from selenium.webdriver.support.ui import WebDriverWait
 
     width = 1400 if meanwhile == "print" else 900
+    browser.get_log("browser")  # of other pages
     show(browser, page, width=width)
     draw(browser)
     sizes = """return [...document.querySelectorAll('[data-figure^=parallel]')].map(plot => [
