@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import PositiveFloat, model_validator
 from torch import Tensor
 
 from genray.data.spec import DataSpec
@@ -24,11 +24,23 @@ class AAEConfig(ModelConfig):
     latent: Size = 8
     posterior: Literal["deterministic", "gaussian"] = "deterministic"  # how a code is drawn from the encoder's output
     prior: Literal["gaussian", "mixture", "swiss_roll"] = "gaussian"
+    prior_std: PositiveFloat = (
+        1.0  # of the prior in the scale of the networks; codes are given and taken in units of it
+    )
 
     @model_validator(mode="after")
     def _check_prior(self) -> Self:
         if self.prior in PLANAR and self.latent != 2:
             raise ValueError(f"prior {self.prior!r} needs two dimensions, got latent={self.latent}; set it to 2")
+        return self
+
+    @model_validator(mode="after")
+    def _check_prior_std(self) -> Self:
+        if self.prior != "gaussian" and self.prior_std != 1.0:
+            raise ValueError(
+                f"prior_std is that of the gaussian prior, got prior_std={self.prior_std:g} with {self.prior!r}; "
+                f"leave it out, or set prior to gaussian"
+            )
         return self
 
 
@@ -67,7 +79,7 @@ class Model(GenerativeModel):
         """−E_p(z)[ln D(z)] − E_q(z)[ln(1 − D(z))]: draws of the prior are the real ones."""
         with torch.no_grad():
             codes = self._draw_codes(batch["image"], noise)
-        prior = self._draw_prior(len(codes), noise)
+        prior = self.config.prior_std * self._draw_prior(len(codes), noise)
         on_prior, on_codes = separate(self.discriminator(interleave(prior, codes), noise), 2)
         prior_nats, codes_nats = called_real_nats(on_prior), called_fake_nats(on_codes)
         return Loss(prior_nats + codes_nats, {"prior_nats": prior_nats.detach(), "codes_nats": codes_nats.detach()})
@@ -79,17 +91,17 @@ class Model(GenerativeModel):
         return Loss(adversarial_nats, {"adversarial_nats": adversarial_nats.detach()})
 
     def _draw_codes(self, images: Tensor, noise: Noise) -> Tensor:
-        """Draws (B, Z) of q(z|x)."""
+        """Draws (B, Z) of q(z|x), in the scale of the networks."""
         return _DRAW[self.config.posterior](self.encoder(images), noise)
 
     def _draw_prior(self, n: int, noise: Noise) -> Tensor:
         return PRIORS[self.config.prior](n, self.config.latent, noise)
 
     def encode(self, images: Tensor) -> Tensor:
-        return self.encoder(images)[:, : self.config.latent]
+        return self.encoder(images)[:, : self.config.latent] / self.config.prior_std
 
     def decode(self, codes: Tensor) -> Tensor:
-        return mean_image(self.decoder(codes))
+        return mean_image(self.decoder(self.config.prior_std * codes))
 
     def reconstruct(self, images: Tensor) -> Tensor:
         return self.decode(self.encode(images))

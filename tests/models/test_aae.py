@@ -13,7 +13,12 @@ BATCH = digit_batch(32)
 VARIANTS = [
     {"posterior": posterior, **prior}
     for posterior in ("deterministic", "gaussian")
-    for prior in ({"prior": "gaussian"}, {"prior": "mixture", "latent": 2}, {"prior": "swiss_roll", "latent": 2})
+    for prior in (
+        {"prior": "gaussian"},
+        {"prior": "gaussian", "prior_std": 5.0},
+        {"prior": "mixture", "latent": 2},
+        {"prior": "swiss_roll", "latent": 2},
+    )
 ]
 
 
@@ -23,7 +28,7 @@ def aae(**config: object) -> Model:
     return model
 
 
-@pytest.mark.parametrize("config", VARIANTS, ids=lambda c: f"{c['posterior']}-{c['prior']}")
+@pytest.mark.parametrize("config", VARIANTS, ids=lambda c: "-".join(map(str, c.values())))
 def test_every_posterior_with_every_prior(config: dict[str, object]) -> None:
     """Losses against cross-entropies written out, on codes drawn from the encoder's output and draws of the prior."""
     model = aae(**config)
@@ -33,7 +38,7 @@ def test_every_posterior_with_every_prior(config: dict[str, object]) -> None:
     if config["posterior"] == "gaussian":
         mu, logvar = output.chunk(2, dim=1)
         codes = mu + (0.5 * logvar).exp() * noise.normal(32, latent)
-    prior = model._draw_prior(32, noise)
+    prior = model._draw_prior(32, noise) * config.get("prior_std", 1.0)
     entropy, ones, zeros = nn.BCELoss(), torch.ones(32, 1), torch.zeros(32, 1)
     on_prior, on_codes = (model.discriminator(z).sigmoid() for z in (prior, codes))
     reconstruction, discriminator, regularization = (phase.loss(BATCH, Noise(4)).total for phase in model.phases())
@@ -43,6 +48,15 @@ def test_every_posterior_with_every_prior(config: dict[str, object]) -> None:
     torch.testing.assert_close(discriminator, entropy(on_prior, ones) + entropy(on_codes, zeros))
     torch.testing.assert_close(regularization, entropy(on_codes, ones))
     assert model.encode(BATCH["image"]).shape == (32, latent)
+
+
+def test_codes_are_given_and_taken_in_units_of_the_priors_spread() -> None:
+    """What draws codes of N(0, I) need not know of it: interpolations, annealed importance sampling, exports."""
+    model, normal = aae(prior_std=5.0), Noise(3).normal(7, 8)
+    torch.testing.assert_close(model.sample(7, Noise(3)), model.decoder(5 * normal).sigmoid() * 2 - 1)
+    torch.testing.assert_close(model.encode(BATCH["image"]), model.encoder(BATCH["image"]) / 5)
+    through = model.decoder(model.encoder(BATCH["image"])).sigmoid() * 2 - 1
+    torch.testing.assert_close(model.reconstruct(BATCH["image"]), through)
 
 
 def test_losses_of_an_undecided_discriminator() -> None:
@@ -105,3 +119,5 @@ def test_a_step_moves_a_wide_network_about_as_one_of_256_units(phase: int) -> No
 def test_a_prior_of_the_plane_is_refused_elsewhere(prior: str) -> None:
     with pytest.raises(UserError, match=f"prior '{prior}' needs two dimensions, got latent=8; set it to 2"):
         AAEConfig.parse({"prior": prior, "latent": 8})
+    with pytest.raises(UserError, match="prior_std is that of the gaussian prior, got prior_std=5 with"):
+        AAEConfig.parse({"prior": prior, "latent": 2, "prior_std": 5})
