@@ -24,9 +24,7 @@ class AAEConfig(ModelConfig):
     latent: Size = 8
     posterior: Literal["deterministic", "gaussian"] = "deterministic"  # how a code is drawn from the encoder's output
     prior: Literal["gaussian", "mixture", "swiss_roll"] = "gaussian"
-    prior_std: PositiveFloat = (
-        1.0  # of the prior in the scale of the networks; codes are given and taken in units of it
-    )
+    prior_std: PositiveFloat = 1.0  # in the networks' scale; codes are given and taken in units of it
 
     @model_validator(mode="after")
     def _check_prior(self) -> Self:
