@@ -49,6 +49,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
         {"name": "aae", "posterior": "gaussian", "prior": "swiss_roll", "latent": 2, "dropout": 0.1},
         {"dropout": 0.4},
     ),
+    "aae-gaussian": ({"name": "aae"}, {"prior_std": 3.0}),
     "progan": ({"name": "progan", "hidden": 8}, {"r1_weight": 0.3}),
     "progan-penalty": (
         {"name": "progan", "hidden": 8, "loss": "wgan_gp", "batch_norm": "generator", "pixel_norm": False}
