@@ -1,6 +1,5 @@
 """What is captured is forgotten, and captured again, as CUDA's rules for pools of memory have it."""
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from weakref import WeakSet
@@ -34,7 +33,6 @@ class FakeCuda:
 
     @contextmanager
     def graph(self, graph: "FakeGraph", *, pool: int, stream: object) -> Iterator[None]:
-        gc.collect()
         if pool in self.graphs and not self.graphs[pool]:
             raise RuntimeError("use_count > 0 INTERNAL ASSERT FAILED")
         self.graphs.setdefault(pool, WeakSet()).add(graph)
